@@ -1,0 +1,1 @@
+"""What flows and stages share. Nothing in here imports Prefect or torch."""

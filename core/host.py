@@ -1,0 +1,134 @@
+"""Runs one stage: ``python -m core.host tasks.<stage> request.json``, as a child of the engine or by hand.
+
+As a child (``SYNTHLOOM_CHILD=1``) it speaks the line protocol of :mod:`core.events` on stdout and dies when its parent does.
+By hand it prints human lines and writes into ``--output``. The code that runs is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from core import atomic, events
+from core.context import SHARDS, Context, _print_human
+from core.contract import Stage, build, load_spec, to_dict
+
+RESULT = "result.json"
+EXIT_FAILED = 70
+"""The stage raised; the error event carries the traceback."""
+EXIT_OUT_OF_MEMORY = 77
+"""The device's memory did not suffice; worth a second try with a smaller batch."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; a BaseException so that ``except Exception`` in a library cannot swallow it."""
+
+
+def _raise_terminated(signum: int, frame: FrameType | None) -> None:
+    raise Terminated(f"signal {signum}")
+
+
+def _die_with_parent() -> None:
+    """Kill this process group as soon as the parent's end of stdin closes, however the parent ended."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+class Channel:
+    """Writes events to the original stdout, while fd 1 is pointed at stderr so that prints cannot break the protocol."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        sys.stdout.flush()
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)
+
+    def emit(self, event: str, values: dict[str, Any]) -> None:
+        """Send one event; safe to call from several threads."""
+        with self._lock:
+            self._stream.write(events.encode(event, **values) + "\n")
+            self._stream.flush()
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m core.host", description=__doc__)
+    parser.add_argument("stage", help="tasks.<stage> or just the stage's name")
+    parser.add_argument("request", type=Path, help="JSON file with the fields of the stage's Request")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("SYNTHLOOM_DATA", "data")))
+    parser.add_argument("--final", default="", help="where the output will be published, relative to the data root")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--shards", default=None, help="comma-separated shard numbers; without it all shards, then the combining run")
+    return parser.parse_args(arguments)
+
+
+def execute(stage: Stage, request: Any, context: Context, shards: list[int] | None) -> dict[str, Any] | None:
+    """Run the named shards (no result), or everything that is left and the stage's ``run`` (its result as a dict)."""
+    module = importlib.import_module(f"tasks.{stage.name}.stage")
+    if stage.sharded:
+        wanted = list(range(request.shards)) if shards is None else shards
+        pending = [shard for shard in wanted if not context.shard_is_done(shard)]
+        if pending:
+            (context.output / SHARDS).mkdir(parents=True, exist_ok=True)
+            module.run_shards(request, context, pending)
+        if shards is not None:
+            return None
+    return dict(to_dict(module.run(request, context)))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage and return the exit code."""
+    options = _parse(arguments)
+    as_child = os.environ.get("SYNTHLOOM_CHILD") == "1"
+    emit = _print_human
+    if as_child:
+        _die_with_parent()
+        emit = Channel().emit
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        spec = load_spec(options.stage)
+        emit("started", {"stage": spec.STAGE.name, "pid": os.getpid()})
+        request = build(spec.Request, json.loads(options.request.read_text()))
+        options.output.mkdir(parents=True, exist_ok=True)
+        data_root = options.data_root.resolve()
+        context = Context(
+            output=options.output.resolve(), data_root=data_root, device=options.device, threads=spec.STAGE.cpu_threads,
+            final=options.final or os.path.relpath(options.output.resolve(), data_root), emit=emit,
+        )  # fmt: skip
+        shards = None if options.shards is None else [int(part) for part in options.shards.split(",") if part]
+        result = execute(spec.STAGE, request, context, shards)
+        if result is not None:
+            atomic.write_json(options.output / RESULT, result)
+    except Terminated:
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        emit("error", {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()})
+        return EXIT_OUT_OF_MEMORY if _is_out_of_memory(error) else EXIT_FAILED
+    emit("finished", {"message": f"{spec.STAGE.name} finished", "result": result})
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Data-loader threads and CUDA finalisers must not turn a finished stage into a hanging child.
+    os._exit(code)
