@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import atomic, events
+from core import atomic
 
 SHARDS = "shards"
 SHARD_DONE = "shard.json"
 
 
-def _print_human(event: str, values: dict[str, Any]) -> None:
+def print_human(event: str, values: dict[str, Any]) -> None:
     """Show an event on stderr; what a stage run by hand does instead of speaking the protocol."""
     text = values.get("message") or " ".join(f"{name}={value}" for name, value in values.items())
     print(f"[{event}] {text}", file=sys.stderr, flush=True)
@@ -38,7 +38,7 @@ class Context:
     """CPU threads to use; declared by the stage, so that results do not depend on the machine."""
     final: str = ""
     """Where the output will live, relative to the data root; what manifests must write as path prefix. See :meth:`published`."""
-    emit: Callable[[str, dict[str, Any]], None] = field(default=_print_human)
+    emit: Callable[[str, dict[str, Any]], None] = field(default=print_human)
     """Receives (event kind, values)."""
     _last_progress: float = field(default=0.0, repr=False)
 
@@ -100,8 +100,3 @@ class Context:
             shutil.rmtree(temporary, ignore_errors=True)
         self.emit("shard_done", {"shard": shard})
 
-
-def print_event(event: str, values: dict[str, Any]) -> None:
-    """Write an event as a protocol line to stdout; used where a parent listens."""
-    sys.stdout.write(events.encode(event, **values) + "\n")
-    sys.stdout.flush()

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from core import atomic, events
-from core.context import SHARDS, Context, _print_human
+from core.context import SHARDS, Context, print_human
 from core.contract import Stage, build, load_spec, to_dict
 
 RESULT = "result.json"
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     """Run one stage and return the exit code."""
     options = _parse(arguments)
     as_child = os.environ.get("SYNTHLOOM_CHILD") == "1"
-    emit = _print_human
+    emit = print_human
     if as_child:
         _die_with_parent()
         emit = Channel().emit
