@@ -1,0 +1,1 @@
+"""The command line behind run.sh. It plans, prepares and reports; the work is done by flows and stages."""

@@ -1,0 +1,44 @@
+"""The flows by name, and what the command line needs of each without importing Prefect."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import config
+from core.errors import InvalidValueError, nearest
+from core.graph import FlowPlan
+from core.keys import FileDigests
+
+FLOWS = {"synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A flow with its configuration checked and its work keyed, nothing started."""
+
+    flow: str
+    config: Any
+    config_text: str
+    plan: FlowPlan
+    show: Callable[[dict[str, Any]], str]
+    """Turns the report's result into the score table for the terminal."""
+
+
+def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: Path, cwd: Path, command: str) -> Planned:
+    """Resolve a flow's configuration and build its graph.
+
+    Raises:
+        InvalidValueError: unknown flow, unknown key, wrong type, missing file; before anything starts.
+    """
+    if flow not in FLOWS:
+        raise InvalidValueError("no such flow or command", where="./run.sh", received=flow, hint=nearest(flow, FLOWS))
+    module = importlib.import_module(f"flows.{flow}.graph")
+    resolved = config.resolve(module.CONFIG, flow, words, files)
+    digests = FileDigests(data_root / "digests.json")
+    plan = module.build_graph(resolved, digests, cwd=cwd, command=command)
+    digests.save()
+    return Planned(flow, resolved, config.to_yaml(resolved), plan, module.show)

@@ -1,0 +1,94 @@
+"""Run configurations: YAML files with dotted ``key=value`` overrides, checked against dataclasses before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.contract import build, to_dict
+from core.errors import InvalidValueError, nearest
+from core.keys import ROOT
+
+T = TypeVar("T")
+
+
+def load_yaml(path: Path) -> DictConfig:
+    """Read one YAML mapping.
+
+    Raises:
+        InvalidValueError: the file is missing, no YAML, or no mapping.
+    """
+    if not path.is_file():
+        raise InvalidValueError("no such file", where="config", allowed="a YAML file", received=str(path))
+    try:
+        loaded = OmegaConf.load(path)
+    except Exception as error:  # PyYAML and OmegaConf raise several unrelated types
+        raise InvalidValueError(f"cannot be read: {error}", where=str(path), allowed="YAML", received=type(error).__name__) from error
+    if not isinstance(loaded, DictConfig):
+        raise InvalidValueError("must hold a mapping", where=str(path), allowed="key: value lines", received=type(loaded).__name__)
+    return loaded
+
+
+def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[Path] = (), configs: Path | None = None) -> T:
+    """Return a flow's configuration: its YAML, then the preset, the dataset's YAML, the user's files and the command line, in that order.
+
+    Args:
+        cls: the flow's configuration dataclass.
+        flow: name of ``configs/<flow>.yaml``.
+        overrides: dotted ``key=value`` words; ``dataset=NAME`` and ``preset=NAME`` choose a file, everything else sets a value.
+        files: YAML files given by ``--config``.
+        configs: the configs folder.
+
+    Raises:
+        InvalidValueError: an unknown key, a wrong type, a missing file; with the nearest valid name.
+    """
+    folder = configs or ROOT / "configs"
+    words = [parse_override(word) for word in overrides]
+    chosen = {key: value for key, value in words if key in ("dataset", "preset")}
+    merged: Any = load_yaml(folder / f"{flow}.yaml")
+    layers = [load_yaml(path) for path in files]
+    for layer in layers:
+        chosen = {key: str(layer.pop(key)) for key in ("dataset", "preset") if isinstance(layer.get(key), str)} | chosen
+    dataset = chosen.get("dataset") or str(merged.get("dataset"))
+    merged.dataset = load_choice(folder / "datasets", "dataset", dataset)
+    if "preset" in chosen:
+        layers.insert(0, load_choice(folder / "presets", "preset", f"{flow}-{chosen['preset']}"))
+    dotted = [f"{key}={value}" for key, value in words if key not in ("dataset", "preset")]
+    try:
+        for layer in layers:
+            merged = OmegaConf.merge(merged, layer)
+        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(dotted))
+        plain: Any = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InvalidValueError(str(error).splitlines()[0], where=flow, allowed="key=value with dotted keys", received=dotted) from error
+    return build(cls, plain, flow)
+
+
+def parse_override(word: str) -> tuple[str, str]:
+    """Split ``key=value``.
+
+    Raises:
+        InvalidValueError: there is no ``=``, or no key before it.
+    """
+    key, separator, value = word.partition("=")
+    if not separator or not key:
+        raise InvalidValueError("not a setting", where="command line", allowed="key=value", received=word)
+    return key, value
+
+
+def load_choice(folder: Path, kind: str, name: str) -> DictConfig:
+    """Read ``<folder>/<name>.yaml``; the error for an unknown name suggests the nearest one."""
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [item.stem for item in folder.glob("*.yaml")]
+        raise InvalidValueError(f"no such {kind}", where=kind, received=name, hint=nearest(name, known))
+    return load_yaml(path)
+
+
+def to_yaml(config: Any) -> str:
+    """Return a resolved configuration as YAML text, the form it is kept in beside the results."""
+    return str(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
