@@ -154,7 +154,7 @@ def _coerce_scalar(hint: Any, value: Any, where: str) -> Any:
     elif hint is int and isinstance(value, (int, float)) and not isinstance(value, bool):
         if float(value).is_integer():
             return int(value)
-    elif isinstance(hint, type) and isinstance(value, hint):
+    elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise InvalidValueError("wrong type", where=where, allowed=type_name(hint), received=value)
 
