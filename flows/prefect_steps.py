@@ -130,6 +130,7 @@ def run_graph(graph: Graph, engine: Engine, wanted_devices: str = "") -> None:
         StageFailed, StageCrashed, StageTimeout, StageCancelled: from the first step that failed.
     """
     futures: dict[str, PrefectFuture[Any]] = {}
+    submitted: list[PrefectFuture[Any]] = []
     for step in graph:
         if engine.store.done(step.stage.name, step.key):
             continue
@@ -141,18 +142,17 @@ def run_graph(graph: Graph, engine: Engine, wanted_devices: str = "") -> None:
             for number, group in enumerate(groups)
         ]  # fmt: skip
         futures[step.output] = do_step.submit(step.label, work, return_state=False, wait_for=[*before, *parts])
-    failures = []
-    for future in futures.values():
+        submitted += [*parts, futures[step.output]]
+    for future in submitted:
         future.wait()
-        if not future.state.is_completed():
-            failures.append(future)
+    failures = [future for future in submitted if not future.state.is_completed()]
     for future in sorted(failures, key=_is_consequence):
         future.result(raise_on_failure=True)
 
 
 def _is_consequence(future: PrefectFuture[Any]) -> bool:
     """Whether a step only failed because one before it did."""
-    return future.state.name in ("NotReady", "Pending")
+    return future.state.is_pending()
 
 
 @functools.cache

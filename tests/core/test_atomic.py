@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from core import atomic
@@ -13,7 +11,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), atomic.replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
-    assert path.read_text().strip() == '{\n "a": 1\n}' and os.listdir(tmp_path) == ["f.json"]
+    assert path.read_text().strip() == '{\n "a": 1\n}' and [item.name for item in tmp_path.iterdir()] == ["f.json"]
 
 
 def test_published_folder_is_never_overwritten(tmp_path):

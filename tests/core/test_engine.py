@@ -71,12 +71,21 @@ def test_failed_shard_is_resumed_without_redoing_the_others(engine, make_step, d
 
 def test_killed_child_leaves_finished_shards_and_the_next_run_goes_on(engine, make_step, data_root):
     step = make_step("count", items=12, shards=6, seconds_per_shard=0.15)
-    thread = threading.Thread(target=lambda: pytest.raises(StageCrashed, engine.run_shards, step, range(6)))
+    crashes = []
+
+    def work():
+        try:
+            engine.run_shards(step, range(6))
+        except StageCrashed as error:
+            crashes.append(error)
+
+    thread = threading.Thread(target=work)
     thread.start()
     while len(work_log(data_root)) < 2:
         time.sleep(0.02)
     os.kill(int(work_log(data_root)[0][1]), signal.SIGKILL)
     thread.join()
+    assert "SIGKILL" in str(crashes[0])
     assert do_all(engine, step).result["items"] == 12
     shards = [shard for shard, _ in work_log(data_root)]
     assert sorted(shards) == sorted(set(shards)), "no shard was done twice"

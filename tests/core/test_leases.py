@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import threading
@@ -53,7 +52,7 @@ def test_visible_devices_follow_cudas_rule():
 def test_unknown_device_is_refused_with_those_there_are():
     with pytest.raises(InvalidValueError, match="no such device"):
         discover("cuda:99")
-    assert discover("cpu") == [device for device in cpu_devices()] or len(discover("cpu")) == len(cpu_devices())
+    assert [device.label for device in discover("cpu")] == [device.label for device in cpu_devices()]
 
 
 def test_lease_is_exclusive_and_comes_back(tmp_path):
@@ -102,4 +101,3 @@ def test_never_more_holders_than_slots(tmp_path):
     for thread in threads:
         thread.join()
     assert most[0] == 2
-    assert os.listdir(tmp_path)

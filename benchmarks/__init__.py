@@ -1,0 +1,1 @@
+"""Paired measurements behind the claims; ``./run.sh bench`` runs them."""

@@ -1,0 +1,41 @@
+"""Runs benchmarks by name and prints {benchmark, figure, unit, target, holds, method} for each figure."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.errors import InvalidValueError, nearest
+
+BENCHMARKS = {"engine": "benchmarks.engine"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure and what was promised of it."""
+
+    benchmark: str
+    figure: float
+    unit: str
+    target: str
+    holds: bool
+    method: str
+
+
+def run_benchmarks(names: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+    """Run the named benchmarks (``all``, or nothing, for every one); return the figures as dicts and as text.
+
+    Raises:
+        InvalidValueError: there is no benchmark of that name.
+    """
+    wanted = list(BENCHMARKS) if not names or "all" in names else list(names)
+    for name in wanted:
+        if name not in BENCHMARKS:
+            raise InvalidValueError("no such benchmark", where="bench", received=name, hint=nearest(name, BENCHMARKS))
+    figures: list[Figure] = []
+    for name in wanted:
+        figures += importlib.import_module(BENCHMARKS[name]).measure()
+    lines = [f"{'✓' if f.holds else '✗'} {f.benchmark}: {f.figure:g} {f.unit} (target {f.target})\n    {f.method}" for f in figures]
+    return [asdict(figure) for figure in figures], "\n".join(lines)
