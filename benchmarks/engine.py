@@ -67,7 +67,7 @@ def _noop(engine: Engine) -> Figure:
         subprocess.run(command, check=True, env=clean_environment(1), cwd=keys.ROOT)
         bare.append(time.perf_counter() - started)
     cost = median(whole) - median(bare)
-    method = f"median of {REPEATS} no-op steps ({median(whole):.3f} s) minus interpreter with the same imports ({median(bare):.3f} s), alternating"
+    method = f"median of {REPEATS} no-op steps ({median(whole):.3f} s) minus the interpreter with the same imports ({median(bare):.3f} s)"
     return Figure("engine: cost of a stage that does nothing", round(cost, 3), "s", "< 0.5 s", cost < 0.5, method)
 
 
@@ -92,7 +92,9 @@ def _finished_shards(engine: Engine) -> list[Figure]:
     if engine.shard_groups(again) or not engine.run(again):
         raise RuntimeError("a finished step was planned again")
     second = time.perf_counter() - started
+    name, method = "engine: 1,000 shards, 999 done, planned", "content key, done records and the list of missing shards"
+    again_name, again_method = "engine: second run of a finished step", "content key and done record"
     return [
-        Figure("engine: 1,000 shards, 999 done, planned", round(planned, 3), "s", "< 5 s", planned < 5, "key, done records, missing shards"),
-        Figure("engine: second run with nothing to do", round(second, 3), "s", "< 5 s", second < 5, "key and done record of a finished step"),
+        Figure(name, round(planned, 4), "s", "< 5 s", planned < 5, method),
+        Figure(again_name, round(second, 4), "s", "< 5 s", second < 5, again_method),
     ]
