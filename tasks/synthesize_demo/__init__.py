@@ -1,0 +1,1 @@
+"""Synthesises the demo dataset: everyday sounds, labelled, in three disjoint splits."""

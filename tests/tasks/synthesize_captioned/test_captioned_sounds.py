@@ -1,0 +1,44 @@
+import numpy as np
+
+from core import audio, manifest
+from core.context import Context
+from tasks.synthesize_captioned.families import FAMILIES, pitch_word, rate_word
+from tasks.synthesize_captioned.spec import Request, Settings
+from tasks.synthesize_captioned.stage import make_clip, run
+from tasks.synthesize_demo.sounds import CLASSES
+
+
+def test_set_is_a_dataset_folder_with_true_files(tmp_path):
+    output = tmp_path / "stages/synthesize_captioned/aa"
+    output.mkdir(parents=True)
+    final = "stages/synthesize_captioned/aa"
+    result = run(Request(Settings(count=48)), Context(output=output, data_root=tmp_path, final=final, emit=lambda kind, values: None))
+    table = manifest.read(output)
+    assert result.clips == 48 and set(table["label"]) == set(FAMILIES) and table["clip_id"].is_unique
+    for row in table.itertuples():
+        samples, rate = audio.read(tmp_path / row.path)
+        assert rate == 16000 and samples.shape == (1, 32000) and 0 < np.abs(samples).max() < 0.98
+        assert 3 <= len(row.caption.split()) <= 32
+
+
+def test_captions_do_not_name_the_demo_classes():
+    words = {part for label in CLASSES for part in label.split("_")} - {"rain"} | {"rain"}
+    captions = [make_clip(Settings(), family, index)[1].lower() for family in FAMILIES for index in range(25)]
+    assert not [caption for caption in captions if words & set(caption.replace(",", "").split())]
+
+
+def test_pitch_word_follows_the_measured_pitch():
+    times = np.arange(32000) / 16000
+    for seed in range(20):
+        sound, words = FAMILIES["tone"](np.random.default_rng(seed), times, 16000)
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+        assert pitch_word(np.argmax(spectrum) * 0.5) in words
+
+
+def test_words_are_ordered_by_value():
+    assert [pitch_word(value) for value in (100, 300, 1000, 2000, 5000)] == ["very low", "low", "mid-range", "high", "very high"]
+    assert [rate_word(value) for value in (1, 3, 8, 20)] == ["slow", "steady", "fast", "very fast"]
+
+
+def test_clip_does_not_depend_on_how_many_there_are():
+    assert np.array_equal(make_clip(Settings(count=5), "ring", 3)[0], make_clip(Settings(count=500), "ring", 3)[0])
