@@ -1,0 +1,92 @@
+"""Turn a CSV and a folder of sound files into a checked manifest; every row that cannot be used keeps its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.contract import Stage, check_range, external_path
+from core.errors import InvalidValueError
+
+STAGE = Stage(name="prepare", environment="data", version=1, memory_mb=1000, time_limit_s=6 * 3600)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Columns, splits and limits."""
+
+    path_column: str = "path"
+    """Column with the file, relative to the root."""
+    label_column: str = "label"
+    """Column with the class; kept exactly as it is written."""
+    split_column: str = ""
+    """Column with train, val or test; empty: the split comes from the fold, or is drawn."""
+    fold_column: str = ""
+    """Column with the fold; needed with ``train_folds``, ``val_folds``, ``test_folds``."""
+    train_folds: tuple[str, ...] = ()
+    """Folds that the gold subset is drawn from."""
+    val_folds: tuple[str, ...] = ()
+    """Folds that models are selected on."""
+    test_folds: tuple[str, ...] = ()
+    """Folds that are scored once."""
+    val_share: float = 0.2
+    """Share of each class drawn for validation when the table has neither split nor fold."""
+    test_share: float = 0.2
+    """Share of each class drawn for the test."""
+    split_seed: int = 0
+    """Seed of that draw."""
+    min_duration_s: float = 0.1
+    """Shorter clips are rejected."""
+    max_duration_s: float = 60.0
+    """Longer clips are rejected, and never decoded beyond this."""
+    silence_dbfs: float = -70.0
+    """Clips whose peak stays below are rejected."""
+    clipped_share: float = 0.02
+    """Clips with a larger share of samples in runs at full scale are rejected."""
+    max_reject_fraction: float = 0.5
+    """The stage fails when more of the rows than this are rejected."""
+
+    def __post_init__(self) -> None:
+        for name in ("val_share", "test_share", "max_reject_fraction", "clipped_share"):
+            check_range(f"prepare.{name}", getattr(self, name), 0.0, 1.0)
+        check_range("prepare.min_duration_s", self.min_duration_s, 0.0, self.max_duration_s)
+        folds = [*self.train_folds, *self.val_folds, *self.test_folds]
+        if len(set(folds)) != len(folds):
+            raise InvalidValueError("a fold is in two splits", where="prepare folds", allowed="disjoint folds", received=folds)
+        if bool(folds) != bool(self.fold_column):
+            raise InvalidValueError("folds and fold_column belong together", where="prepare.fold_column", received=self.fold_column)
+        if self.fold_column and self.split_column:
+            raise InvalidValueError("give one of them", where="prepare.split_column, fold_column", received=self.split_column)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One dataset."""
+
+    csv: str = external_path()
+    """Table of clips."""
+    root: str = external_path()
+    """Folder that the table's paths are relative to."""
+    settings: Settings = Settings()
+    """Columns, splits and limits."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the table held."""
+
+    rows: int
+    """Rows of the table."""
+    accepted: int
+    """Usable clips."""
+    rejected: int
+    """Rows that cannot be used; see ``rejected.csv``."""
+    train: int
+    """Usable train clips: the pool."""
+    val: int
+    """Usable validation clips."""
+    test: int
+    """Usable test clips."""
+    classes: tuple[str, ...]
+    """Labels of the usable clips, sorted."""
+    reasons: dict[str, int]
+    """Rejected rows by reason."""

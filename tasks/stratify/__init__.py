@@ -1,0 +1,1 @@
+"""Draws the gold subset: few train clips, the classes in their proportions."""

@@ -1,0 +1,50 @@
+"""Writes the manifest of the drawn clips."""
+
+from __future__ import annotations
+
+import hashlib
+
+from core import manifest
+from core.context import Context
+from core.errors import InvalidValueError
+from tasks.stratify.spec import Request, Result
+
+
+def allot(counts: dict[str, int], wanted: int) -> dict[str, int]:
+    """Return how many clips each class gives: its proportion by largest remainder, at least one, at most what it has.
+
+    The sum is ``wanted``, unless there are more classes than that.
+    """
+    total = sum(counts.values())
+    shares = {label: wanted * count / total for label, count in counts.items()}
+    given = {label: min(counts[label], max(1, int(share))) for label, share in shares.items()}
+    while sum(given.values()) < wanted:
+        open_labels = [label for label in sorted(counts) if given[label] < counts[label]]
+        given[max(open_labels, key=lambda label: shares[label] - given[label])] += 1
+    while sum(given.values()) > max(wanted, len(counts)):
+        given[min((label for label in sorted(counts) if given[label] > 1), key=lambda label: shares[label] - given[label])] -= 1
+    return given
+
+
+def allot_published(counts: dict[str, int], wanted: int) -> dict[str, int]:
+    """Return the allotment of the published ``stratify_dataset.py``: truncated proportions, at least one."""
+    total = sum(counts.values())
+    return {label: max(1, int(count * wanted / total)) for label, count in counts.items()}
+
+
+def run(request: Request, context: Context) -> Result:
+    """Draw by a seeded order per class, so that a larger draw with the same seed contains the smaller one's clips class by class."""
+    table = manifest.accepted(manifest.read(context.resolve(request.clips)))
+    pool = table[table["split"] == "train"]
+    if len(pool) < request.num_samples:
+        raise InvalidValueError(
+            "not enough train clips", where="num_samples", allowed=f"1 … {len(pool)}", received=request.num_samples,
+            hint=f"the pool has {pool['label'].value_counts().to_dict()}",
+        )  # fmt: skip
+    counts = {str(label): int(count) for label, count in pool["label"].value_counts().sort_index().items()}
+    given = (allot_published if request.compat else allot)(counts, request.num_samples)
+    order = pool["clip_id"].map(lambda clip: hashlib.sha256(f"{request.seed}/{clip}".encode()).hexdigest())
+    ordered = pool.assign(order=order).sort_values(["label", "order"])
+    drawn = ordered[ordered.groupby("label").cumcount() < ordered["label"].map(given)].drop(columns="order")
+    manifest.write(context.output, drawn.sort_values("clip_id"))
+    return Result(requested=request.num_samples, drawn=len(drawn), per_class=given)
