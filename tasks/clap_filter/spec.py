@@ -1,0 +1,63 @@
+"""Score every generated clip against the text of its label; clips below the rule are rejected, kept with score and reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.contract import Stage, check_range, external_path, runtime_setting
+
+STAGE = Stage(
+    name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The rule."""
+
+    score: Literal["auto", "sigmoid", "cosine", "rank"] = "auto"
+    """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels. ``auto``: rank for the compact
+    checkpoint, whose absolute scores mean little, and sigmoid for a published one."""
+    threshold: float | None = None
+    """Lowest score kept, or worst rank kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3."""
+    audio_model: str = "HTSAT-base"
+    """Audio tower of a published checkpoint."""
+    text_model: str = "roberta"
+    """Text tower of a published checkpoint."""
+    batch_size: int = runtime_setting(default=8)
+    """Clips scored at a time; does not change the scores."""
+
+    def __post_init__(self) -> None:
+        check_range("clap_filter.batch_size", self.batch_size, 1, 4096)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One set of generated clips."""
+
+    clips: str
+    """Folder of the generated clips."""
+    checkpoint: str = external_path()
+    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file."""
+    shards: int = 4
+    """Parts that are recorded and resumed one by one."""
+    settings: Settings = Settings()
+    """The rule."""
+
+    def __post_init__(self) -> None:
+        check_range("clap_filter.shards", self.shards, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was kept."""
+
+    accepted: int
+    """Clips kept."""
+    rejected: int
+    """Clips rejected, by this rule or before."""
+    mean_cosine: float
+    """Mean cosine of all scored clips with their label's text."""
+    accepted_per_label: dict[str, int]
+    """Clips kept by label."""

@@ -1,0 +1,86 @@
+"""Sound ↔ latents for the embedded model: log-mel frames, stable-audio-tools' Oobleck autoencoder over them, Griffin-Lim back to sound.
+
+A waveform autoencoder needs days; with a mel front end, as in AudioLDM and Tango, the same autoencoder class learns on two CPU cores in a minute.
+A pretrained model (Stable Audio Open) brings its own waveform autoencoder and uses none of this.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torchaudio
+
+FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Numbers of the mel front end; kept in ``model_config.json`` under ``synthloom``."""
+
+    sample_rate_hz: int = 16000
+    n_fft: int = 1024
+    hop: int = 256
+    mels: int = 128
+    mean: float = -5.0
+    """Mean of the training set's log-mel values."""
+    std: float = 3.0
+    """Their standard deviation."""
+    griffin_lim_iterations: int = 48
+
+    def frames(self, duration_s: float, multiple: int) -> int:
+        """Return the frames that hold ``duration_s``, rounded up to a multiple of the autoencoder's stride."""
+        return math.ceil(duration_s * self.sample_rate_hz / self.hop / multiple) * multiple
+
+
+class Mel:
+    """Log-mel analysis and Griffin-Lim synthesis for one front end."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self.front_end = front_end
+        f = front_end
+        self._spectrogram = torchaudio.transforms.Spectrogram(f.n_fft, hop_length=f.hop, power=1.0)
+        self._filters = torchaudio.functional.melscale_fbanks(
+            f.n_fft // 2 + 1, 20.0, f.sample_rate_hz / 2, f.mels, f.sample_rate_hz, norm="slaney", mel_scale="slaney"
+        )
+        self._inverse = torch.linalg.pinv(self._filters)
+
+    def raw(self, samples: torch.Tensor) -> torch.Tensor:
+        """Return natural-log mel magnitudes [batch, mels, frames] of sounds [batch, samples]."""
+        magnitude = self._spectrogram(samples)
+        return torch.log(torch.einsum("bft,fm->bmt", magnitude, self._filters) + FLOOR)
+
+    def analyse(self, samples: torch.Tensor, frames: int) -> torch.Tensor:
+        """Return normalised log-mels [batch, mels, frames]; shorter sounds are filled with silence."""
+        mel = self.raw(samples)[..., :frames]
+        mel = torch.nn.functional.pad(mel, (0, frames - mel.shape[-1]), value=math.log(FLOOR))
+        return (mel - self.front_end.mean) / self.front_end.std
+
+    def synthesise(self, mel: torch.Tensor, length: int) -> torch.Tensor:
+        """Return sounds [batch, length] for normalised log-mels [batch, mels, frames] (Griffin & Lim, 1984, with momentum 0.99).
+
+        The phase starts from a generator with a fixed seed, so the same mel gives the same sound.
+        """
+        f = self.front_end
+        magnitude = torch.exp(mel * f.std + f.mean) - FLOOR
+        linear = torch.einsum("bmt,mf->bft", magnitude.clamp(min=0), self._inverse).clamp(min=0)
+        generator = torch.Generator().manual_seed(0)
+        # One phase for every item of the batch: a sound must not depend on its place in the batch.
+        phase = 2 * math.pi * torch.rand(linear.shape[1:], generator=generator)
+        return _griffin_lim(linear, phase, f, length)
+
+
+def _griffin_lim(magnitude: torch.Tensor, phase: torch.Tensor, f: FrontEnd, length: int) -> torch.Tensor:
+    window = torch.hann_window(f.n_fft)
+    angles = torch.polar(torch.ones_like(phase), phase)[None].expand(magnitude.shape)
+    previous = torch.zeros_like(angles)
+    span = f.hop * (magnitude.shape[-1] - 1)
+    for _ in range(f.griffin_lim_iterations):
+        sound = torch.istft(magnitude * angles, f.n_fft, f.hop, window=window, length=span)
+        rebuilt = torch.stft(sound, f.n_fft, f.hop, window=window, return_complex=True)
+        angles = rebuilt + 0.99 / 1.99 * (rebuilt - previous)
+        angles = angles / (angles.abs() + 1e-12)
+        previous = rebuilt
+    sound = torch.istft(magnitude * angles, f.n_fft, f.hop, window=window, length=span)
+    return torch.nn.functional.pad(sound, (0, max(0, length - sound.shape[-1])))[..., :length]

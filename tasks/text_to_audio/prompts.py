@@ -1,0 +1,54 @@
+"""A prompt encoder that needs no weights from a hub: one learnt vector per word, with its position, trained along with the diffusion model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import torch
+from stable_audio_tools.models.conditioners import Conditioner
+
+MAX_WORDS = 32
+UNKNOWN_BUCKETS = 64
+
+
+def words_of(text: str) -> list[str]:
+    """Split a prompt into lower-case words, letters of any script and digits."""
+    return re.findall(r"\w+", text.lower().replace("_", " "))
+
+
+def build_vocabulary(texts: Sequence[str]) -> list[str]:
+    """Return every word of the training captions, sorted."""
+    return sorted({word for text in texts for word in words_of(text)})
+
+
+class WordConditioner(Conditioner):
+    """Prompts → (embeddings [batch, words, dim], mask [batch, words]); unknown words share 64 hashed vectors."""
+
+    def __init__(self, vocabulary: Sequence[str], dim: int) -> None:
+        super().__init__(dim, dim)
+        self.index = {word: number + 1 + UNKNOWN_BUCKETS for number, word in enumerate(vocabulary)}
+        self.embedding = torch.nn.Embedding(len(self.index) + 1 + UNKNOWN_BUCKETS, dim, padding_idx=0)
+        self.position = torch.nn.Parameter(torch.randn(MAX_WORDS, dim) * 0.02)
+        self.norm = torch.nn.LayerNorm(dim)
+
+    def token(self, word: str) -> int:
+        """Return a word's row in the embedding table."""
+        bucket = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % UNKNOWN_BUCKETS
+        return self.index.get(word, 1 + bucket)
+
+    def tokens(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return word numbers [batch, 32], 0 where a prompt has no more words; longer prompts are cut."""
+        rows = torch.zeros(len(texts), MAX_WORDS, dtype=torch.long)
+        for row, text in enumerate(texts):
+            for column, word in enumerate(words_of(text)[:MAX_WORDS]):
+                rows[row, column] = self.token(word)
+        return rows
+
+    def forward(self, texts: Sequence[str], device: torch.device | str | None = None) -> list[torch.Tensor]:
+        """Encode prompts."""
+        tokens = self.tokens(texts).to(device or self.position.device)
+        mask = (tokens > 0).float()
+        embedded = self.norm(self.embedding(tokens) + self.position) * mask[..., None]
+        return [embedded, mask]

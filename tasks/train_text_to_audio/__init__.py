@@ -1,0 +1,1 @@
+"""Trains the embedded text-to-audio model, or takes a pretrained one."""

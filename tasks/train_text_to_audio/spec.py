@@ -1,0 +1,88 @@
+"""Train a small text-to-audio latent diffusion model on the captioned gold clips and on captioned synthetic sounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.contract import Stage, check_range
+
+STAGE = Stage(
+    name="train_text_to_audio", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=2, uses_gpu=True
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Model and training; the defaults fit two CPU cores."""
+
+    pretrained: str = ""
+    """Folder with a model_config.json and model.safetensors of stable-audio-tools; it is used as it is, nothing is trained."""
+    objective: Literal["v", "rectified_flow"] = "v"
+    """Diffusion objective."""
+    latent_dim: int = 32
+    """Latent channels."""
+    width: int = 192
+    """Width of the diffusion transformer; a multiple of 64."""
+    depth: int = 4
+    """Its layers."""
+    autoencoder_steps: int = 450
+    """Gradient steps of the autoencoder."""
+    diffusion_steps: int = 800
+    """Gradient steps of the diffusion model."""
+    batch_clips: int = 16
+    """Clips per step."""
+    gold_fraction: float = 0.5
+    """Share of gold clips in a batch; the rest are captioned synthetic sounds."""
+    autoencoder_rate: float = 1e-3
+    """Peak learning rate of the autoencoder."""
+    diffusion_rate: float = 1e-3
+    """Peak learning rate of the diffusion model."""
+    kl_weight: float = 1e-3
+    """Weight of the latents' KL divergence from a unit Gaussian, per latent value."""
+    cfg_dropout: float = 0.1
+    """Share of prompts dropped, for classifier-free guidance."""
+    ema_decay: float = 0.995
+    """Decay of the averaged weights that are exported."""
+    max_canvas_s: float = 10.0
+    """Longest sound; the canvas is the longest gold clip, at most this."""
+    seed: int = 0
+    """Seed of weights, batches, noise and dropout."""
+
+    def __post_init__(self) -> None:
+        check_range("train_text_to_audio.width", self.width, 64, 4096)
+        check_range("train_text_to_audio.width % 64", self.width % 64, 0, 0)
+        check_range("train_text_to_audio.gold_fraction", self.gold_fraction, 0.0, 1.0)
+        check_range("train_text_to_audio.ema_decay", self.ema_decay, 0.0, 0.99999)
+        for name in ("autoencoder_steps", "diffusion_steps", "batch_clips", "depth", "latent_dim"):
+            check_range(f"train_text_to_audio.{name}", getattr(self, name), 1, 10_000_000)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model."""
+
+    gold: str
+    """Folder of the captioned gold clips."""
+    pretraining: str
+    """Folder of the captioned synthetic sounds."""
+    settings: Settings = Settings()
+    """Model and training."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was trained."""
+
+    gold_clips: int
+    """Gold clips trained on."""
+    pretraining_clips: int
+    """Synthetic sounds trained on."""
+    parameters: int
+    """Weights of the whole model."""
+    autoencoder_error: float
+    """Mean absolute log-mel error of the autoencoder over the gold clips, in nepers."""
+    diffusion_loss: float
+    """Mean loss over the last tenth of the diffusion steps."""
+    canvas_s: float
+    """Longest sound the model makes."""

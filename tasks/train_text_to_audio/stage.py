@@ -1,0 +1,202 @@
+"""Trains the autoencoder on log-mels, then the diffusion transformer on its latents; exports averaged weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from core import atomic, audio, manifest
+from core.context import Context
+from core.errors import InvalidValueError
+from tasks.text_to_audio import model as text_to_audio
+from tasks.text_to_audio.codec import FrontEnd, Mel
+from tasks.text_to_audio.model import TextToAudio
+from tasks.text_to_audio.prompts import build_vocabulary
+from tasks.train_text_to_audio import training
+from tasks.train_text_to_audio.spec import Request, Result, Settings
+
+
+@dataclass
+class Clips:
+    """The training clips in memory."""
+
+    sounds: list[torch.Tensor]
+    """Mono, [samples], at the model's rate."""
+    captions: list[list[str]]
+    """All captions of each clip."""
+    seconds: list[float]
+    gold: int
+    """The first so many are gold."""
+
+
+def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
+    """Load gold clips and synthetic sounds.
+
+    Raises:
+        InvalidValueError: a gold clip is not a train clip.
+    """
+    clips = Clips([], [], [], 0)
+    for name, folder in (("gold", request.gold), ("pretraining", request.pretraining)):
+        table = manifest.accepted(manifest.read(context.resolve(folder)))
+        if (table["split"] != "train").any():
+            raise InvalidValueError("clips that are not train clips", where=name, allowed="split train", received=folder)
+        for row in table.itertuples():
+            clips.sounds.append(torch.from_numpy(audio.load_mono(context.resolve(str(row.path)), rate_hz)))
+            clips.captions.append(_captions(row))
+            clips.seconds.append(float(row.duration_s))
+        clips.gold = clips.gold or len(table)
+    return clips
+
+
+def _captions(row: object) -> list[str]:
+    written = json.loads(row.parameters).get("captions", [])  # type: ignore[attr-defined]
+    label = str(row.label).replace("_", " ")  # type: ignore[attr-defined]
+    return [*written, f"Sound of a {label}"] if written else [str(row.caption)]  # type: ignore[attr-defined]
+
+
+def run(request: Request, context: Context) -> Result:
+    """Train, or load and pass on a pretrained model."""
+    torch.set_num_threads(context.threads)
+    if request.settings.pretrained:
+        return _pretrained(request, context)
+    settings = request.settings
+    front_end = FrontEnd()
+    clips = read_clips(request, context, front_end.sample_rate_hz)
+    canvas_s = min(settings.max_canvas_s, max(clips.seconds[: clips.gold]))
+    model, mels = _build(clips, canvas_s, front_end, settings)
+    device = torch.device(context.device)
+    model.model.to(device)
+    checkpoint = training.load_checkpoint(context.output) or {"phase": "autoencoder", "step": 0}
+    autoencoder_losses = _train_autoencoder(model, mels, clips, settings, context, checkpoint)
+    error = _autoencoder_error(model, mels[: clips.gold])
+    diffusion_losses = _train_diffusion(model, mels, clips, settings, context, checkpoint)
+    model.save(context.output)
+    atomic.write_json(context.output / "curves.json", {"autoencoder": autoencoder_losses, "diffusion": diffusion_losses})
+    (context.output / training.CHECKPOINT).unlink(missing_ok=True)
+    last = diffusion_losses[-max(1, len(diffusion_losses) // 10) :]
+    return Result(
+        gold_clips=clips.gold, pretraining_clips=len(clips.sounds) - clips.gold, canvas_s=round(model.canvas_s, 3),
+        parameters=sum(part.numel() for part in model.model.parameters()), autoencoder_error=round(error, 4),
+        diffusion_loss=round(sum(last) / len(last), 4),
+    )  # fmt: skip
+
+
+def _build(clips: Clips, canvas_s: float, front_end: FrontEnd, settings: Settings) -> tuple[TextToAudio, torch.Tensor]:
+    """Return a fresh model and the normalised log-mels [clips, mels, frames] of all clips."""
+    raw = Mel(front_end)
+    values = torch.cat([raw.raw(sound[None])[0] for sound in clips.sounds], dim=1)
+    front_end = FrontEnd(mean=round(float(values.mean()), 4), std=round(float(values.std()), 4))
+    torch.manual_seed(settings.seed)
+    config = text_to_audio.embedded_config(front_end, canvas_s, settings.latent_dim, settings.width, settings.depth, settings.objective)
+    vocabulary = build_vocabulary([caption for captions in clips.captions for caption in captions])
+    model = TextToAudio(text_to_audio.with_front_end(config, front_end, vocabulary))
+    analyse = Mel(front_end)
+    return model, torch.cat([analyse.analyse(sound[None], int(config["sample_size"])) for sound in clips.sounds])
+
+
+def _rows(clips: Clips, settings: Settings, generator: torch.Generator) -> torch.Tensor:
+    """Return the clips of one batch: a fixed share of gold ones."""
+    gold = round(settings.batch_clips * settings.gold_fraction) if len(clips.sounds) > clips.gold else settings.batch_clips
+    others = settings.batch_clips - gold
+    picked = [torch.randint(clips.gold, (gold,), generator=generator)]
+    if others:
+        picked.append(torch.randint(clips.gold, len(clips.sounds), (others,), generator=generator))
+    return torch.cat(picked)
+
+
+def _train_autoencoder(
+    model: TextToAudio, mels: torch.Tensor, clips: Clips, settings: Settings, context: Context, checkpoint: dict[str, object]
+) -> list[float]:
+    """Train the autoencoder, or restore it when an earlier attempt has finished it."""
+    autoencoder = model.model.pretransform.model.requires_grad_(True).train()
+    with torch.no_grad():  # start nearly deterministic: the posterior's noise would drown the first hundred steps
+        autoencoder.encoder.layers[-1].bias[settings.latent_dim :] = -4.0
+    loop = training.Loop(
+        context, "autoencoder", settings.autoencoder_steps, list(autoencoder.parameters()), settings.autoencoder_rate, settings.seed
+    )
+    losses: list[float]
+    if checkpoint["phase"] == "diffusion":
+        model.model.load_state_dict(checkpoint["model"])  # type: ignore[arg-type]
+        losses = list(checkpoint["autoencoder_losses"])  # type: ignore[call-overload]
+    else:
+        if checkpoint["step"]:
+            model.model.load_state_dict(checkpoint["model"])  # type: ignore[arg-type]
+            loop.restore(checkpoint["loop"])  # type: ignore[arg-type]
+
+        def save(step: int) -> None:
+            state = {"phase": "autoencoder", "step": step, "model": model.model.state_dict(), "loop": loop.state()}
+            training.save_checkpoint(context.output, state)
+
+        def loss_of(generator: torch.Generator) -> torch.Tensor:
+            return training.autoencoder_loss(model, mels, _rows(clips, settings, generator), settings.kl_weight, generator)
+
+        loop.run(int(checkpoint["step"]), loss_of, lambda: None, save)  # type: ignore[call-overload]
+        losses = loop.losses
+    autoencoder.requires_grad_(False).eval()
+    return losses
+
+
+def _autoencoder_error(model: TextToAudio, mels: torch.Tensor) -> float:
+    """Return the mean absolute log-mel error of mean reconstructions, in nepers."""
+    autoencoder, device = model.model.pretransform.model, next(model.model.parameters()).device
+    assert model.mel is not None
+    with torch.no_grad():
+        batch = mels.to(device)
+        rebuilt = autoencoder.decoder(autoencoder.encoder(batch).chunk(2, dim=1)[0])
+    return float((rebuilt - batch).abs().mean()) * model.mel.front_end.std
+
+
+def _train_diffusion(
+    model: TextToAudio, mels: torch.Tensor, clips: Clips, settings: Settings, context: Context, checkpoint: dict[str, object]
+) -> list[float]:
+    """Train the transformer and the prompt encoder on latents of unit variance; leaves the averaged weights in the model."""
+    device = next(model.model.parameters()).device
+    pretransform = model.model.pretransform
+    with torch.no_grad():
+        encoded = torch.cat([pretransform.model.encoder(part.to(device)).chunk(2, dim=1)[0] for part in mels.split(64)])
+    scale = round(float(encoded.std()), 5)
+    pretransform.scale = scale
+    model.config["model"]["pretransform"]["scale"] = scale  # an entry of stable-audio-tools' configuration
+    latents = encoded / scale
+    trained = {name: part for name, part in model.model.named_parameters() if not name.startswith("pretransform.")}
+    averaged = {name: part.detach().clone() for name, part in trained.items()}
+    loop = training.Loop(context, "diffusion", settings.diffusion_steps, list(trained.values()), settings.diffusion_rate, settings.seed)
+    start = 0
+    if checkpoint["phase"] == "diffusion":
+        start, averaged = int(checkpoint["step"]), dict(checkpoint["averaged"])  # type: ignore[call-overload]
+        loop.restore(checkpoint["loop"])  # type: ignore[arg-type]
+
+    def loss_of(generator: torch.Generator) -> torch.Tensor:
+        rows = _rows(clips, settings, generator).tolist()
+        choice = torch.rand(len(rows), generator=generator).tolist()
+        prompts = [clips.captions[row][int(part * len(clips.captions[row]))] for row, part in zip(rows, choice, strict=True)]
+        return training.diffusion_loss(model, latents[rows], prompts, [clips.seconds[row] for row in rows], settings, generator)
+
+    def average() -> None:
+        decay = min(settings.ema_decay, (1 + len(loop.losses)) / (10 + len(loop.losses)))
+        for name, part in trained.items():
+            averaged[name].lerp_(part.detach(), 1 - decay)
+
+    def save(step: int) -> None:
+        state = {"phase": "diffusion", "step": step, "model": model.model.state_dict(), "averaged": averaged, "loop": loop.state()}
+        training.save_checkpoint(context.output, {**state, "autoencoder_losses": list(checkpoint.get("autoencoder_losses", []))})  # type: ignore[call-overload]
+
+    model.model.train()
+    loop.run(start, loss_of, average, save)
+    model.model.eval()
+    with torch.no_grad():
+        for name, part in trained.items():
+            part.copy_(averaged[name])
+    return loop.losses
+
+
+def _pretrained(request: Request, context: Context) -> Result:
+    """Check that a pretrained model loads, and pass its folder's files on."""
+    loaded = text_to_audio.load(Path(request.settings.pretrained))
+    loaded.save(context.output)
+    parameters = sum(part.numel() for part in loaded.model.parameters())
+    return Result(0, 0, parameters, 0.0, 0.0, round(loaded.canvas_s, 3))
