@@ -60,7 +60,7 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
         "report",
         report.Request(
             title=title, prepare=prepared, gold=gold, generated=tuple(generated.values()), filtered=tuple(filtered.values()),
-            arms=tuple(arms), command=command, config=to_yaml(config), settings=config.report,
+            sources=tuple(filtered), arms=tuple(arms), command=command, config=to_yaml(config), settings=config.report,
         ),
     )  # fmt: skip
     return FlowPlan(graph, title, config.dataset.name, page.output, [prepared, gold, *filtered.values()])

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 
 from core import audio, manifest
-from core.audio_checks import Limits, Unusable, load as load_sound
+from core.audio_checks import Limits, Unusable
+from core.audio_checks import load as load_sound
 from core.context import Context
 from tasks.clap_filter.spec import Request, Result, Settings
 from tasks.clap_model.loading import CompactClap, PublishedClap, load

@@ -25,7 +25,7 @@ class Settings:
     """Clips generated per gold clip (the paper's N)."""
     initialize_audio: bool = False
     """Start from the gold clip's latent instead of pure noise."""
-    init_noise_level: float = 0.6
+    init_noise_level: float = 0.5
     """How much noise that start gets, in the sampler's own units: 0 … 1 for v-ddim and rectified flow, a k-diffusion σ for the others."""
     steps: int = 30
     """Sampling steps."""

@@ -44,7 +44,7 @@ def recipe(settings: Settings, gold_clips: int) -> Recipe:
         rate = settings.learning_rate or (1e-5 if settings.pretrained else 1e-4)
         return Recipe(settings.steps or PAPER_EPOCHS * epoch, batch, rate, 5e-7, (0.95, 0.999), False, 0.0, epoch)
     batch = settings.batch_clips or 24
-    return Recipe(settings.steps or 300, batch, settings.learning_rate or 1e-3, 0.05, (0.9, 0.98), True, 0.1, max(1, gold_clips // batch))
+    return Recipe(settings.steps or 240, batch, settings.learning_rate or 1e-3, 0.05, (0.9, 0.98), True, 0.1, max(1, gold_clips // batch))
 
 
 def build_model(settings: Settings, classes: int, target_frames: int) -> ASTForAudioClassification:

@@ -20,7 +20,7 @@ class Settings:
     pretrained: str = ""
     """Folder of a transformers AST checkpoint to start from; empty: random weights."""
     steps: int = 0
-    """Gradient steps, the same for every arm: more data must not mean more training. Preset: cpu 300; paper 50 epochs of the gold set."""
+    """Gradient steps, the same for every arm: more data must not mean more training. Preset: cpu 240; paper 50 epochs of the gold set."""
     learning_rate: float = 0.0
     """Peak rate. Preset: cpu 1e-3, paper 1e-5 (1e-4 without pretrained weights)."""
     batch_clips: int = 0

@@ -1,0 +1,1 @@
+"""Makes the page and the score table of a finished study."""
