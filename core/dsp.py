@@ -36,7 +36,7 @@ def band_pass(sound: Signal, rate_hz: int, low_hz: float, high_hz: float, order:
 
 
 def oscillator(frequency_hz: Signal, rate_hz: int, harmonics: Signal | None = None, phase: float = 0.0) -> Signal:
-    """Return Σ harmonics[k]·sin((k+1)·φ) for an instantaneous frequency [samples]; partials above Nyquist are left out, so nothing aliases."""
+    """Return Σ harmonics[k]·sin((k+1)·φ) for an instantaneous frequency [samples]; partials above Nyquist are left out: no aliases."""
     amplitudes = np.ones(1) if harmonics is None else harmonics
     angle = 2 * np.pi * np.cumsum(frequency_hz) / rate_hz + phase
     total = np.zeros_like(angle)
@@ -73,13 +73,13 @@ def room(sound: Signal, rng: np.random.Generator, rate_hz: int, t60_s: float, we
             tail[delay] += rng.uniform(0.3, 0.9) * rng.choice((-1, 1))
     reflected = signal.fftconvolve(sound, tail)[: len(sound)]
     level = np.sqrt(np.mean(sound**2)) / max(1e-12, np.sqrt(np.mean(reflected**2)))
-    return (1 - wet) * sound + wet * reflected * level
+    return np.asarray((1 - wet) * sound + wet * reflected * level)
 
 
 def mix_at_snr(sound: Signal, noise: Signal, snr_db: float) -> Signal:
     """Add noise so that the RMS ratio of sound to noise over the whole clip is ``snr_db``."""
     level = np.sqrt(np.mean(sound**2)) / max(1e-12, np.sqrt(np.mean(noise**2)))
-    return sound + noise * level * 10 ** (-snr_db / 20)
+    return np.asarray(sound + noise * level * 10 ** (-snr_db / 20))
 
 
 def at_level(sound: Signal, rms_dbfs: float, peak: float = 0.97) -> Signal:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.running import MAX_THREADS, run_body
 from flows.synthio import graph
 
+_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=MAX_THREADS)
 
-@flow(name="synthio", flow_run_name="{title}", task_runner=ThreadPoolTaskRunner(max_workers=MAX_THREADS), persist_result=False)
+
+@flow(name="synthio", flow_run_name="{title}", task_runner=_RUNNER, persist_result=False)
 def synthio(title: str, settings: dict[str, Any], data_root: str, cwd: str = ".", command: str = "./run.sh synthio") -> str:
     """Augment a small labelled set with generated clips and measure what it brings.
 

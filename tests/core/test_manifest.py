@@ -1,0 +1,52 @@
+import pytest
+
+from core import manifest
+from core.errors import InvalidValueError
+
+
+def rows(count=3):
+    return [manifest.row(f"{i:016x}", f"stages/x/{i}.wav", "gold", label="a b,c", scores={"s": i / 3}, parents=["p"]) for i in range(count)]
+
+
+def test_round_trip_keeps_every_cell(tmp_path):
+    manifest.write(tmp_path, manifest.frame(rows()))
+    back = manifest.read(tmp_path)
+    assert list(back.columns) == list(manifest.COLUMNS)
+    assert back.to_dict("records") == rows()
+
+
+def test_same_rows_same_bytes_and_digest_ignores_the_order(tmp_path):
+    table = manifest.frame(rows())
+    for name in ("a.parquet", "b.parquet"):
+        manifest.write(tmp_path / name, table)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert manifest.digest(table) == manifest.digest(table.iloc[::-1])
+    changed = table.assign(label="other")
+    assert manifest.digest(changed) != manifest.digest(table)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x.wav", "a/../../x.wav"])
+def test_paths_that_leave_the_root_are_refused(path):
+    with pytest.raises(InvalidValueError, match="leaves the data root"):
+        manifest.row("0", path, "gold")
+
+
+def test_unknown_columns_splits_statuses_and_double_ids_are_refused(tmp_path):
+    for bad in ({"colour": 1}, {"split": "training"}, {"status": "ok"}):
+        with pytest.raises(InvalidValueError):
+            manifest.row("0", "x.wav", "gold", **bad)
+    with pytest.raises(InvalidValueError, match="occurs twice"):
+        manifest.write(tmp_path, manifest.frame([*rows(1), *rows(1)]))
+
+
+def test_foreign_parquet_is_refused(tmp_path):
+    import pandas as pd
+
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(InvalidValueError, match="unknown manifest version"):
+        manifest.read(tmp_path)
+
+
+def test_empty_manifest_is_a_manifest(tmp_path):
+    manifest.write(tmp_path, manifest.frame([]))
+    assert len(manifest.read(tmp_path)) == 0
