@@ -163,5 +163,3 @@ class _MemoryWatch:
                 except psutil.Error:
                     continue  # it ended between the two looks
             self.peak_mb = max(self.peak_mb, round(total / 2**20, 1))
-
-

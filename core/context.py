@@ -99,4 +99,3 @@ class Context:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         self.emit("shard_done", {"shard": shard})
-

@@ -12,7 +12,9 @@ from markupsafe import Markup
 def render(template: str, **values: Any) -> str:
     """Return the HTML of a template below ``core/gallery/templates``; captions and labels are hostile until escaped."""
     loader = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template(template).render(**values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def log_spectrogram(samples: audio.Samples, rate_hz: int, bands: int = 96, colum
     _, _, transform = signal.stft(padded, rate_hz, nperseg=size, noverlap=size - step, boundary=None, padded=False)
     power = np.abs(transform) ** 2
     edges = np.geomspace(50, rate_hz / 2, bands + 1) / rate_hz * size
-    rows = [power[int(low) : max(int(low) + 1, int(np.ceil(high)))].max(0) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    rows = [power[int(low) : max(int(low) + 1, int(np.ceil(high)))].max(0) for low, high in itertools.pairwise(edges)]
     return np.asarray(10 * np.log10(np.maximum(np.stack(rows), 1e-12)))
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.running import MAX_THREADS, run_body
 from flows.synthio import graph
 
-_RUNNER: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=MAX_THREADS)
+_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=MAX_THREADS)
 
 
 @flow(name="synthio", flow_run_name="{title}", task_runner=_RUNNER, persist_result=False)

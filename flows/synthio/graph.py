@@ -1,7 +1,7 @@
 """Which stage follows which in ``synthio``. No Prefect in here: ``plan`` uses it without a server.
 
-    demo or CSV → prepare → stratify → caption ─┬→ train_text_to_audio → generate → clap_filter ─┬→ train_ast × arm × seed → report
-                       captioned sounds ────────┴→ train_clap ───────────────────────────────────┘
+demo or CSV → prepare → stratify → caption ─┬→ train_text_to_audio → generate → clap_filter ─┬→ train_ast × arm × seed → report
+                   captioned sounds ────────┴→ train_clap ───────────────────────────────────┘
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ def events(measured: Descriptors) -> list[str]:
 
 def scenes(measured: Descriptors, label: str) -> list[str]:
     """Return where and how a clip seems to have been recorded."""
-    phrases = ["far away and quiet" if measured.loudness_dbfs < -34 else "close and loud" if measured.loudness_dbfs > -17 else "at some distance"]
+    phrases = [
+        "far away and quiet" if measured.loudness_dbfs < -34 else "close and loud" if measured.loudness_dbfs > -17 else "at some distance"
+    ]
     if measured.onsets_per_s > 0.5 and measured.decay_db_per_s:
         phrases.append("in a reverberant space" if measured.decay_db_per_s < 60 else "in a dry room")
     if measured.activity > 0.9 and measured.flatness > 0.05:

@@ -50,7 +50,9 @@ def run(request: Request, context: Context) -> Result:
     table = manifest.accepted(manifest.read(context.resolve(request.clips)))
     wrong = table[table["split"] != "train"]
     if len(wrong):
-        raise InvalidValueError("clips that are not train clips", where=request.clips, allowed="split train", received=list(wrong["clip_id"])[:5])
+        raise InvalidValueError(
+            "clips that are not train clips", where=request.clips, allowed="split train", received=list(wrong["clip_id"])[:5]
+        )
     made = _mixcap(table, settings, context) if settings.mode == "mixcap" else _templates(table)
     parameters = [json.loads(text) | made[clip] for clip, text in zip(table["clip_id"], table["parameters"], strict=True)]
     table["caption"] = [part["captions"][0] for part in parameters]

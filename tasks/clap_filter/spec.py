@@ -17,8 +17,8 @@ class Settings:
     """The rule."""
 
     score: Literal["auto", "sigmoid", "cosine", "rank"] = "auto"
-    """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels. ``auto``: rank for the compact
-    checkpoint, whose absolute scores mean little, and sigmoid for a published one."""
+    """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels.
+    ``auto``: rank for the compact checkpoint, whose absolute scores mean little, and sigmoid for a published one."""
     threshold: float | None = None
     """Lowest score kept, or worst rank kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3."""
     audio_model: str = "HTSAT-base"

@@ -77,7 +77,12 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
 
 @torch.no_grad()
 def _score(
-    model: CompactClap | PublishedClap, rows: pd.DataFrame, labels: list[str], texts: torch.Tensor, decision: tuple[str, float], context: Context
+    model: CompactClap | PublishedClap,
+    rows: pd.DataFrame,
+    labels: list[str],
+    texts: torch.Tensor,
+    decision: tuple[str, float],
+    context: Context,
 ) -> list[dict[str, Any]]:
     """Return the rows with scores and verdicts; rows that came rejected stay as they are."""
     scored, length = [], round(model.window_s * model.sample_rate_hz)

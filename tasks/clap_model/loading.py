@@ -1,7 +1,7 @@
 """Builds and loads LAION-CLAP models, from laion-clap's own ``clap_module``.
 
-The package's front door is not used: ``import laion_clap`` fetches three tokenizers from a hub, and offline transformers 5 hands out empty ones
-without an error. Its model code, ``clap_module``, needs no network.
+The package's front door is not used: ``import laion_clap`` fetches three tokenizers from a hub, and offline transformers 5 hands out
+empty ones without an error. Its model code, ``clap_module``, needs no network.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class PublishedClap(torch.nn.Module):
             self.clap = module.create_model(audio_model, text_model, device=torch.device(device), enable_fusion=False)
         except OSError as error:
             hint = "fill the hub cache once on a machine with a network (HF_HOME), then set HF_HOME here"
-            raise InvalidValueError("roberta-base is not in the hub cache", where="clap_filter", received=str(error)[:200], hint=hint) from error
+            raise InvalidValueError(
+                "roberta-base is not in the hub cache", where="clap_filter", received=str(error)[:200], hint=hint
+            ) from error
         check_vocabulary(len(self._tokenizer))
 
     def audio_embedding(self, windows: torch.Tensor) -> torch.Tensor:
@@ -154,7 +156,9 @@ def check_vocabulary(size: int) -> None:
     """
     if size < SMALLEST_VOCABULARY:
         hint = "the hub cache (HF_HOME) holds no tokenizer files for it"
-        raise InvalidValueError("empty tokenizer", where="roberta-base", allowed=f"> {SMALLEST_VOCABULARY} tokens", received=size, hint=hint)
+        raise InvalidValueError(
+            "empty tokenizer", where="roberta-base", allowed=f"> {SMALLEST_VOCABULARY} tokens", received=size, hint=hint
+        )
 
 
 def load_weights(clap: torch.nn.Module, path: Path) -> None:
@@ -166,7 +170,9 @@ def load_weights(clap: torch.nn.Module, path: Path) -> None:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch raise several unrelated types
-        raise InvalidValueError(f"cannot be loaded safely: {error}", where=str(path), allowed="a checkpoint of tensors", received="") from error
+        raise InvalidValueError(
+            f"cannot be loaded safely: {error}", where=str(path), allowed="a checkpoint of tensors", received=""
+        ) from error
     state = {name.removeprefix("module."): value for name, value in loaded.get("state_dict", loaded).items()}
     own = clap.state_dict()
     if "text_branch.embeddings.position_ids" not in own:

@@ -1,7 +1,7 @@
 """Samples a batch in which every clip has noise of its own, so that a clip never depends on what it was batched with.
 
-``generate_diffusion_cond`` of stable-audio-tools seeds a whole batch with one number, prints, and switches TF32 off for the process; its samplers are
-called directly instead.
+``generate_diffusion_cond`` of stable-audio-tools seeds a whole batch with one number, prints, and switches TF32 off for the process;
+its samplers are called directly instead.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ def initial_noise(seed: int, channels: int, frames: int) -> torch.Tensor:
 
 @torch.no_grad()
 def sample(
-    model: TextToAudio, prompts: list[str], seconds: list[float], seeds: list[int], starts: torch.Tensor | None, settings: Settings, device: str
+    model: TextToAudio,
+    prompts: list[str],
+    seconds: list[float],
+    seeds: list[int],
+    starts: torch.Tensor | None,
+    settings: Settings,
+    device: str,
 ) -> torch.Tensor:
     """Return latents [batch, channels, frames].
 

@@ -12,8 +12,8 @@ STAGE = Stage(
 )
 
 Sampler = Literal[
-    "auto", "v-ddim", "v-ddim-cfgpp", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-3m-sde", "k-heun", "k-lms", "k-dpmpp-2s-ancestral", "euler", "rk4", "dpmpp",
-    "pingpong",
+    "auto", "v-ddim", "v-ddim-cfgpp", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-3m-sde", "k-heun", "k-lms", "k-dpmpp-2s-ancestral", "euler", "rk4",
+    "dpmpp", "pingpong",
 ]  # fmt: skip
 
 

@@ -55,7 +55,9 @@ def jobs(request: Request, table: pd.DataFrame) -> list[Job]:
 def keys_of(request: Request) -> str:
     """Return the settings that decide a clip's sound, as text."""
     s = request.settings
-    return json.dumps([s.initialize_audio, s.init_noise_level if s.initialize_audio else None, s.steps, s.cfg_scale, s.sampler, s.match_level])
+    return json.dumps(
+        [s.initialize_audio, s.init_noise_level if s.initialize_audio else None, s.steps, s.cfg_scale, s.sampler, s.match_level]
+    )
 
 
 def _seed(seed: int, clip_id: str, iteration: int) -> int:
@@ -118,7 +120,13 @@ def _write(
         "init_noise_level": s.init_noise_level if s.initialize_audio else None, "model": request.model,
         "sampler": chosen_sampler(s, model.model.diffusion_objective),
     }  # fmt: skip
-    values: dict[str, Any] = {"label": job.label, "caption": job.caption, "split": "train", "parents": [job.gold_id], "parameters": parameters}
+    values: dict[str, Any] = {
+        "label": job.label,
+        "caption": job.caption,
+        "split": "train",
+        "parents": [job.gold_id],
+        "parameters": parameters,
+    }
     try:
         check(sound[None], rate_hz, Limits(min_duration_s=0.0, max_duration_s=1e9))
     except Unusable as error:
@@ -143,6 +151,4 @@ def run(request: Request, context: Context) -> Result:
                 os.link(path, target / path.name)
     table = pd.concat(tables).sort_values("clip_id").reset_index(drop=True)
     manifest.write(context.output, table)
-    return Result(
-        clips=len(table), rejected=int((table["status"] == "rejected").sum()), seconds=round(float(table["duration_s"].sum()), 3)
-    )
+    return Result(clips=len(table), rejected=int((table["status"] == "rejected").sum()), seconds=round(float(table["duration_s"].sum()), 3))

@@ -117,7 +117,15 @@ def as_text(table: Sequence[dict[str, str]]) -> str:
     columns = [("arm", "arm"), ("test", "test %"), ("sd", "sd"), ("delta", "Δ"), ("delta_interval", "95 % over clips"), ("val", "val %"),
                ("clips", "clips"), ("seeds", "seeds")]  # fmt: skip
     widths = [max(len(title), *(len(row[name]) for row in table)) for name, title in columns]
-    lines = ["  ".join(title.ljust(width) if i == 0 else title.rjust(width) for i, ((_, title), width) in enumerate(zip(columns, widths, strict=True)))]
+    lines = [
+        "  ".join(
+            title.ljust(width) if i == 0 else title.rjust(width) for i, ((_, title), width) in enumerate(zip(columns, widths, strict=True))
+        )
+    ]
     for row in table:
-        lines.append("  ".join(row[name].ljust(w) if i == 0 else row[name].rjust(w) for i, ((name, _), w) in enumerate(zip(columns, widths, strict=True))))
+        lines.append(
+            "  ".join(
+                row[name].ljust(w) if i == 0 else row[name].rjust(w) for i, ((name, _), w) in enumerate(zip(columns, widths, strict=True))
+            )
+        )
     return "\n".join(lines)

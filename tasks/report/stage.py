@@ -58,7 +58,8 @@ def _funnel(request: Request, context: Context) -> list[tuple[str, int]]:
     prepared, gold = manifest.read(context.resolve(request.prepare)), manifest.read(context.resolve(request.gold))
     usable = manifest.accepted(prepared)
     counts = [
-        ("rows in the table", len(prepared)), ("rejected on arrival", len(prepared) - len(usable)), ("validation clips", int((usable["split"] == "val").sum())),
+        ("rows in the table", len(prepared)), ("rejected on arrival", len(prepared) - len(usable)),
+        ("validation clips", int((usable["split"] == "val").sum())),
         ("test clips", int((usable["split"] == "test").sum())), ("gold clips drawn", len(gold)),
     ]  # fmt: skip
     for name, before, after in zip(request.sources, request.generated, request.filtered, strict=True):

@@ -1,6 +1,6 @@
 """Families of generic sounds. Each generator returns (sound [samples], words that describe it), words chosen from the drawn values.
 
-None of them imitates a class of the demo dataset: the pretraining sounds teach what words like high, fast or noisy sound like, nothing else.
+None of them imitates a class of the demo dataset: these sounds teach what words like high, fast or noisy sound like, nothing else.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ def burst(rng: Rng, times: Signal, rate_hz: int) -> Described:
     """Bursts of noise with a decay."""
     rate, t60 = _log(rng, 0.7, 6), _log(rng, 0.05, 0.6)
     slope = rng.uniform(-6, 1)
-    envelope = sum((dsp.decay(times, start, t60, 0.005) for start in np.arange(rng.uniform(0, 0.3), times[-1], 1 / rate)), np.zeros_like(times))
+    envelope = sum(
+        (dsp.decay(times, start, t60, 0.005) for start in np.arange(rng.uniform(0, 0.3), times[-1], 1 / rate)), np.zeros_like(times)
+    )
     words = f"{rate_word(rate)} repeated {'short' if t60 < 0.2 else 'long'} {'dull' if slope < -3 else 'sharp'} bursts of noise"
     return envelope * dsp.coloured_noise(rng, len(times), slope), words
 

@@ -1,7 +1,7 @@
 """One generator per class. Each takes (draw, times, rate_hz) and returns the dry sound [samples]; room, noise and level come later.
 
-The classes are chosen with confusable neighbours: clock tick, footsteps and water drip are all sparse impacts; rain, wind and fire are noises;
-siren, bird chirp and telephone are moving tones; engine and helicopter are pulse trains.
+The classes have confusable neighbours: clock tick, footsteps and water drip are sparse impacts; rain and wind are noises; siren,
+bird chirp and telephone are moving tones; engine and wind share the low end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def rain(draw: Draw, times: Signal, rate_hz: int) -> Signal:
         position = int(start * rate_hz)
         part = slice(position, min(position + int(0.03 * rate_hz), len(times)))
         frequency = draw.rng.uniform(1500, 6500)
-        drops[part] += draw.rng.exponential(1.0) * dsp.modes(times[part], start, np.array([frequency]), np.array([0.02]), np.ones(1), rate_hz)
+        drops[part] += draw.rng.exponential(1.0) * dsp.modes(
+            times[part], start, np.array([frequency]), np.array([0.02]), np.ones(1), rate_hz
+        )
     return dsp.unit_rms(bed) + draw("drop_gain", 0.5, 2.5) * dsp.unit_rms(drops)
 
 
@@ -41,7 +43,9 @@ def clock_tick(draw: Draw, times: Signal, rate_hz: int) -> Signal:
     for number, start in enumerate(_events(draw, times, draw("rate_per_s", 1.0, 5.0, log=True), 0.005)):
         pitch = base * (tock if number % 2 else 1.0)
         partials = pitch * np.array([1.0, 1.83, 2.71])
-        sound += dsp.modes(times, start, partials, np.array([0.03, 0.02, 0.012]) * draw.rng.uniform(0.8, 1.2), np.array([1, 0.6, 0.4]), rate_hz)
+        sound += dsp.modes(
+            times, start, partials, np.array([0.03, 0.02, 0.012]) * draw.rng.uniform(0.8, 1.2), np.array([1, 0.6, 0.4]), rate_hz
+        )
         sound += 0.5 * dsp.decay(times, start, 0.006, 0.0005) * draw.rng.standard_normal(len(times))
     return sound
 
@@ -143,6 +147,6 @@ def telephone(draw: Draw, times: Signal, rate_hz: int) -> Signal:
 
 
 CLASSES: dict[str, Callable[[Draw, Signal, int], Signal]] = {
-    "bell": bell, "bird_chirp": bird_chirp, "clock_tick": clock_tick, "engine": engine, "footsteps": footsteps, "rain": rain, "siren": siren,
-    "telephone": telephone, "water_drip": water_drip, "wind": wind,
+    "bell": bell, "bird_chirp": bird_chirp, "clock_tick": clock_tick, "engine": engine, "footsteps": footsteps, "rain": rain,
+    "siren": siren, "telephone": telephone, "water_drip": water_drip, "wind": wind,
 }  # fmt: skip

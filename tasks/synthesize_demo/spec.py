@@ -1,4 +1,4 @@
-"""Synthesise the demo dataset: ten classes of everyday sounds with natural variation, train, val and test from disjoint parameter ranges."""
+"""Synthesise the demo dataset: ten classes of everyday sounds; train, val and test come from disjoint parameter ranges."""
 
 from __future__ import annotations
 

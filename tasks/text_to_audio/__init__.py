@@ -1,1 +1,1 @@
-"""Shared by ``train_text_to_audio`` and ``generate``: the model from stable-audio-tools' configs, its prompt encoder, its sound front end."""
+"""Shared by ``train_text_to_audio`` and ``generate``: the model, its prompt encoder, its sound front end."""

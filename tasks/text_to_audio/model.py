@@ -70,7 +70,9 @@ class TextToAudio:
         own = config.get("synthloom")
         self.mel = Mel(FrontEnd(**own["front_end"])) if own else None
         if own:
-            self.model.conditioner.conditioners["prompt"] = WordConditioner(own["vocabulary"], int(config["model"]["conditioning"]["cond_dim"]))
+            self.model.conditioner.conditioners["prompt"] = WordConditioner(
+                own["vocabulary"], int(config["model"]["conditioning"]["cond_dim"])
+            )
 
     @property
     def sample_rate_hz(self) -> int:

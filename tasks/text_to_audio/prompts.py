@@ -1,4 +1,4 @@
-"""A prompt encoder that needs no weights from a hub: one learnt vector per word, with its position, trained along with the diffusion model."""
+"""A prompt encoder that needs no weights from a hub: one learnt vector per word, with its position, trained with the model."""
 
 from __future__ import annotations
 

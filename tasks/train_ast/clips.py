@@ -42,7 +42,7 @@ def read(request: Request, context: Context) -> Split:
     """Load everything a training needs.
 
     Raises:
-        InvalidValueError: a leak (a validation or test clip, or a descendant of one, among the training clips), an unknown label, or no clips.
+        InvalidValueError: a leak (a validation or test clip, or a descendant, among the training clips), an unknown label, no clips.
     """
     evaluation = manifest.accepted(manifest.read(context.resolve(request.evaluation)))
     tables = [manifest.accepted(manifest.read(context.resolve(folder))) for folder in request.train]
@@ -77,7 +77,10 @@ def refuse_leaks(train: pd.DataFrame, evaluation: pd.DataFrame) -> None:
     leaked = [row.clip_id for row in train.itertuples() if row.clip_id in kept_out or kept_out & set(row.parents)]
     if leaked:
         raise InvalidValueError(
-            "training clips that are or descend from validation or test clips", where="train_ast.train", allowed="train clips", received=leaked[:5]
+            "training clips that are or descend from validation or test clips",
+            where="train_ast.train",
+            allowed="train clips",
+            received=leaked[:5],
         )
 
 

@@ -55,7 +55,9 @@ def build_model(settings: Settings, classes: int, target_frames: int) -> ASTForA
     """
     if settings.pretrained:
         if not Path(settings.pretrained).is_dir():
-            raise InvalidValueError("no such folder", where="train_ast.pretrained", allowed="a transformers folder", received=settings.pretrained)
+            raise InvalidValueError(
+                "no such folder", where="train_ast.pretrained", allowed="a transformers folder", received=settings.pretrained
+            )
         return ASTForAudioClassification.from_pretrained(
             settings.pretrained, num_labels=classes, ignore_mismatched_sizes=True, local_files_only=True
         )

@@ -37,7 +37,9 @@ def run(request: Request, context: Context) -> Result:
     (context.output / CHECKPOINT).unlink(missing_ok=True)
     number, predicted = len(split.classes), test.argmax(1)
     confusion = multiclass_confusion_matrix(predicted, split.test.labels, number)
-    recall = {name: round(float(row[i]) / max(1, int(row.sum())), 4) for i, (name, row) in enumerate(zip(split.classes, confusion, strict=True))}
+    recall = {
+        name: round(float(row[i]) / max(1, int(row.sum())), 4) for i, (name, row) in enumerate(zip(split.classes, confusion, strict=True))
+    }
     return Result(
         val_accuracy=accuracy(val, split.val.labels), test_accuracy=accuracy(test, split.test.labels), best_step=best_step,
         test_macro_f1=round(float(multiclass_f1_score(predicted, split.test.labels, number, average="macro")), 4),
@@ -68,8 +70,10 @@ def draw_batch(total: int, gold: int, size: int, gold_fraction: float, generator
     return torch.cat(picked)
 
 
-def batch_loss(model: ASTForAudioClassification, split: clips.Split, plan: Recipe, request: Request, step: int, device: str) -> torch.Tensor:
-    """Return the loss of one step; its clips and their augmentation hang on (seed, step) only, so that a resumed run goes on as it would have."""
+def batch_loss(
+    model: ASTForAudioClassification, split: clips.Split, plan: Recipe, request: Request, step: int, device: str
+) -> torch.Tensor:
+    """Return the loss of one step; its clips and augmentation hang on (seed, step) only, so a resumed run goes on as it would have."""
     settings, generator = request.settings, torch.Generator().manual_seed(request.seed * 1_000_003 + step)
     torch.manual_seed(request.seed * 7_919 + step)  # dropout
     rows = draw_batch(len(split.train.labels), split.gold_clips, plan.batch_clips, settings.gold_fraction, generator)
@@ -136,10 +140,17 @@ def _evaluate(model: ASTForAudioClassification, split: clips.Split, loss: float,
 
 
 def _write(
-    model: ASTForAudioClassification, split: clips.Split, val: torch.Tensor, test: torch.Tensor, curve: list[dict[str, float]], context: Context
+    model: ASTForAudioClassification,
+    split: clips.Split,
+    val: torch.Tensor,
+    test: torch.Tensor,
+    curve: list[dict[str, float]],
+    context: Context,
 ) -> None:
     """Write weights, configuration, labels, predictions and curves."""
-    save_file({name: part.detach().cpu().contiguous().clone() for name, part in model.state_dict().items()}, context.output / "model.safetensors")
+    save_file(
+        {name: part.detach().cpu().contiguous().clone() for name, part in model.state_dict().items()}, context.output / "model.safetensors"
+    )
     atomic.write_text(context.output / "config.json", model.config.to_json_string())
     atomic.write_json(context.output / "labels.json", list(split.classes))
     atomic.write_json(context.output / "curves.json", curve)

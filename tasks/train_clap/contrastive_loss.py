@@ -8,7 +8,8 @@ import torch
 def contrastive_loss(audio: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """Return the mean of audio→text and text→audio cross-entropies.
 
-    With all groups distinct this is CLIP's InfoNCE (laion-clap's ClipLoss); items of one group share the target evenly (Khosla et al., 2020, "out").
+    With all groups distinct this is CLIP's InfoNCE (laion-clap's ClipLoss); items of one group share the target evenly
+    (Khosla et al., 2020, "out").
 
     Args:
         audio: unit vectors [n, dim].

@@ -139,7 +139,9 @@ def _batch_loss(
     model: CompactClap, kept: list[Clip], others: list[Clip], settings: Settings, rng: np.random.Generator, length: int, device: str
 ) -> torch.Tensor:
     half = settings.batch_clips // 2
-    batch = [kept[i] for i in rng.integers(0, len(kept), half)] + [others[i] for i in rng.integers(0, len(others), settings.batch_clips - half)]
+    batch = [kept[i] for i in rng.integers(0, len(kept), half)] + [
+        others[i] for i in rng.integers(0, len(others), settings.batch_clips - half)
+    ]
     sounds = torch.from_numpy(np.stack([augmented(clip, length, rng) for clip in batch])).to(device)
     # Gold clips mostly meet the template, the text they will be scored against.
     texts = [clip.texts[0] if rng.random() < 0.6 else clip.texts[int(rng.integers(len(clip.texts)))] for clip in batch]

@@ -1,7 +1,7 @@
 """The two training loops, autoencoder then diffusion, resumable at a checkpoint.
 
-The library's Lightning wrappers are not used: they import wandb, TensorBoard and audiotools (12 s), want a GPU, and cannot be resumed inside
-a step budget with the same batches. Models, conditioning and samplers are the library's own.
+The library's Lightning wrappers are not used: they import wandb, TensorBoard and audiotools (12 s) and cannot be resumed inside a step
+budget with the same batches. Models, conditioning and samplers are the library's own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Loop:
         warm = max(1, round(0.03 * self.steps))
         return self.rate * min(1.0, (step + 1) / warm) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
-    def run(self, start: int, loss_of: Callable[[torch.Generator], torch.Tensor], after: Callable[[], None], save: Callable[[int], None]) -> None:
+    def run(
+        self, start: int, loss_of: Callable[[torch.Generator], torch.Tensor], after: Callable[[], None], save: Callable[[int], None]
+    ) -> None:
         """Step from ``start`` to the end; ``after`` runs after each step, ``save`` writes a checkpoint now and then."""
         saved = time.monotonic()
         for step in range(start, self.steps):
@@ -84,7 +86,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     return dict(torch.load(path, weights_only=True, map_location="cpu")) if path.is_file() else None
 
 
-def autoencoder_loss(model: TextToAudio, mels: torch.Tensor, rows: torch.Tensor, kl_weight: float, generator: torch.Generator) -> torch.Tensor:
+def autoencoder_loss(
+    model: TextToAudio, mels: torch.Tensor, rows: torch.Tensor, kl_weight: float, generator: torch.Generator
+) -> torch.Tensor:
     """Return the mean absolute log-mel error of sampled reconstructions plus weighted KL per latent value.
 
     Args:

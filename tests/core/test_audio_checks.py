@@ -1,5 +1,3 @@
-import os
-
 import numpy as np
 import pytest
 import soundfile
@@ -75,7 +73,7 @@ def test_paths_stay_below_the_root(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret.wav").write_bytes(b"x")
-    os.symlink(tmp_path / "secret.wav", root / "link.wav")
+    (root / "link.wav").symlink_to(tmp_path / "secret.wav")
     (root / "empty.wav").write_bytes(b"")
     for path, expected in (("../secret.wav", "outside_root"), (str(tmp_path / "secret.wav"), "outside_root"), ("link.wav", "outside_root"),
                            ("none.wav", "missing_file"), ("empty.wav", "empty_file"), ("bad\0name.wav", "missing_file")):  # fmt: skip

@@ -17,7 +17,7 @@ TIMES = np.arange(2 * RATE) / RATE
 def clicks(rate):
     sound = np.random.default_rng(0).standard_normal(len(TIMES)) * 0.001
     for start in np.arange(0.1, 2.0, 1 / rate):
-        sound += 0.5 * np.exp(-np.maximum(TIMES - start, 0) * 200) * (TIMES >= start) * np.sin(2 * np.pi * 2000 * TIMES)
+        sound += 0.5 * np.exp(-np.maximum(TIMES - start, 0) * 200) * (start <= TIMES) * np.sin(2 * np.pi * 2000 * TIMES)
     return sound.astype(np.float32)
 
 

@@ -1,7 +1,5 @@
 import csv
 import json
-import os
-
 import numpy as np
 import pytest
 import soundfile
@@ -87,8 +85,9 @@ def test_every_bad_row_keeps_its_reason_and_good_rows_are_untouched(dataset, tmp
     (dataset.root / "text.wav").write_text("no sound at all")
     (dataset.root / "empty.wav").write_bytes(b"")
     (tmp_path / "outside.wav").write_bytes((dataset.root / "good.wav").read_bytes())
-    os.symlink(tmp_path / "outside.wav", dataset.root / "link.wav")
-    for name, reason in (("text.wav", "unreadable"), ("empty.wav", "empty_file"), ("../outside.wav", "outside_root"), ("none.wav", "missing_file"),
+    (dataset.root / "link.wav").symlink_to(tmp_path / "outside.wav")
+    for name, reason in (("text.wav", "unreadable"), ("empty.wav", "empty_file"), ("../outside.wav", "outside_root"),
+                         ("none.wav", "missing_file"),
                          ("link.wav", "outside_root"), (str(tmp_path / "outside.wav"), "outside_root")):  # fmt: skip
         dataset.rows.append((name, "a", "train"))
         expected[name] = reason
@@ -131,7 +130,9 @@ def test_blank_cells_unknown_splits_and_unused_folds_are_named(dataset):
     dataset.sound("c.wav", tone(320), "a", "holdout")
     dataset.run()
     reasons = [row.reason for row in dataset.table().itertuples() if row.status == "rejected"]
-    assert any("bad_cell" in reason and "not_empty" in reason for reason in reasons) and any("unknown_split" in reason for reason in reasons)
+    assert any("bad_cell" in reason and "not_empty" in reason for reason in reasons) and any(
+        "unknown_split" in reason for reason in reasons
+    )
 
 
 def test_same_recording_in_two_splits_stays_in_the_test_only(dataset):
@@ -141,7 +142,9 @@ def test_same_recording_in_two_splits_stays_in_the_test_only(dataset):
     dataset.run()
     table = dataset.table()
     rejected = table[table["status"] == "rejected"]
-    assert [json.loads(text)["source_path"] for text in rejected["parameters"]] == ["a.wav"] and "duplicate_of_other_split" in rejected.iloc[0]["reason"]
+    assert [json.loads(text)["source_path"] for text in rejected["parameters"]] == [
+        "a.wav"
+    ] and "duplicate_of_other_split" in rejected.iloc[0]["reason"]
 
 
 def test_folds_become_splits_and_overlapping_folds_are_refused(dataset):

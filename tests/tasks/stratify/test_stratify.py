@@ -31,7 +31,7 @@ def test_exact_size_every_class_and_train_clips_only(tmp_path):
 
 
 def test_more_classes_than_clips_gives_one_each(tmp_path):
-    dataset(tmp_path, {label: 3 for label in "abcdef"})
+    dataset(tmp_path, dict.fromkeys("abcdef", 3))
     result, _ = draw(tmp_path, 4)
     assert result.drawn == 6 and set(result.per_class.values()) == {1}
 
@@ -51,5 +51,5 @@ def test_pool_that_is_too_small_is_named(tmp_path):
 def test_published_rule_truncates():
     counts = {"a": 7, "b": 2, "c": 1}
     assert allot_published(counts, 5) == {"a": 3, "b": 1, "c": 1}
-    assert allot_published({label: 10 for label in "abc"}, 10) == {"a": 3, "b": 3, "c": 3}
-    assert sum(allot({label: 10 for label in "abc"}, 10).values()) == 10
+    assert allot_published(dict.fromkeys("abc", 10), 10) == {"a": 3, "b": 3, "c": 3}
+    assert sum(allot(dict.fromkeys("abc", 10), 10).values()) == 10

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import json
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_same_seed_same_bytes_other_seed_other_sound():
 def features(samples):
     _, _, spectrum = signal.stft(samples, 16000, nperseg=512, noverlap=256)
     power, edges = np.abs(spectrum) ** 2, np.unique(np.geomspace(3, 257, 33).astype(int))
-    bands = np.log(np.array([power[low:high].mean(0) for low, high in zip(edges, edges[1:], strict=False)]) + 1e-10)
+    bands = np.log(np.array([power[low:high].mean(0) for low, high in itertools.pairwise(edges)]) + 1e-10)
     bands -= bands.mean()
     return np.concatenate([bands.mean(1), bands.std(1), np.abs(np.diff(bands, axis=1)).mean(1)])
 

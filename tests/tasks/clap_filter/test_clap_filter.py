@@ -1,0 +1,90 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core import audio, manifest
+from core.context import Context
+from core.errors import InvalidValueError
+from tasks.clap_filter.spec import Request, Settings
+from tasks.clap_filter.stage import rule, run, run_shards, score_clip, verdict
+from tasks.clap_model import loading
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    """Nine generated clips, one of them unreadable, one rejected before; an unfitted compact checkpoint."""
+    root = tmp_path_factory.mktemp("filter")
+    rows = []
+    for number in range(9):
+        path = f"stages/generate/aa/audio/{number}.wav"
+        noise = np.random.default_rng(number).standard_normal(RATE) * 0.1
+        audio.write(root / path, noise.astype(np.float32), RATE)
+        rows.append(manifest.row(f"{number:016x}", path, "generate", label="abc"[number % 3], split="train", parents=["p"]))
+    (root / rows[4]["path"]).write_text("no sound")
+    rows[7] |= {"status": "rejected", "reason": "silent"}
+    manifest.write(root / "stages/generate/aa", manifest.frame(rows))
+    torch.manual_seed(0)
+    folder = root / "stages/train_clap/aa"
+    folder.mkdir(parents=True)
+    loading.CompactClap(loading.CompactConfig()).save(folder, {"labels": ["a", "b", "c"]})
+    return root
+
+
+def filtered(root, name, shards, **settings):
+    output = root / "stages/clap_filter" / name
+    output.mkdir(parents=True)
+    context = Context(output, root, threads=1, emit=lambda kind, values: None)
+    request = Request("stages/generate/aa", "stages/train_clap/aa", shards, Settings(**settings))
+    run_shards(request, context, list(range(shards)))
+    return run(request, context), manifest.read(output)
+
+
+def test_every_clip_is_scored_kept_or_rejected_with_a_reason(data_root):
+    result, table = filtered(data_root, "a", 2, score="rank", threshold=1.0)
+    assert len(table) == 9 and result.accepted + result.rejected == 9
+    source = manifest.read(data_root / "stages/generate/aa")
+    assert list(table["path"]) == list(source["path"]), "audio stays where it is"
+    for row in table.itertuples():
+        scores = json.loads(row.scores)
+        if row.clip_id.endswith("4"):
+            assert row.status == "rejected" and row.reason.startswith("unreadable")
+        elif row.clip_id.endswith("7"):
+            assert row.reason == "silent" and not scores
+        else:
+            assert -1 <= scores["clap_cosine"] <= 1 and (row.status == "accepted") == (scores["clap_rank"] == 1)
+            assert row.status == "accepted" or "clap_rank" in row.reason
+
+
+def test_scores_do_not_depend_on_shards(data_root):
+    _, one = filtered(data_root, "one", 1)
+    _, many = filtered(data_root, "many", 5)
+    assert manifest.digest(one) == manifest.digest(many)
+
+
+def test_scores_are_the_published_formula():
+    cosines = torch.tensor([0.1, 0.3, -0.2])
+    scores = score_clip(cosines, 0, 14.3)
+    assert scores["clap_sigmoid"] == pytest.approx(1 / (1 + math.exp(-14.3 * 0.1)), abs=1e-5)
+    assert scores["clap_rank"] == 2 and scores["clap_margin"] == pytest.approx(-0.2)
+    # Section 1.6 of the specification: a bound of 0.85 is a cosine of 1.735 / exp(logit_scale).
+    assert score_clip(torch.tensor([1.735 / 14.3, 0.0]), 0, 14.3)["clap_sigmoid"] == pytest.approx(0.85, abs=1e-3)
+
+
+def test_rules_and_their_defaults():
+    assert rule(Settings(), compact=True) == ("rank", 3.0) and rule(Settings(), compact=False) == ("sigmoid", 0.85)
+    assert rule(Settings(score="cosine", threshold=0.4), True) == ("cosine", 0.4)
+    scores = {"clap_sigmoid": 0.8, "clap_cosine": 0.5, "clap_rank": 2.0}
+    assert verdict(scores, "sigmoid", 0.85) == "clap_sigmoid 0.800 is below 0.85"
+    assert verdict(scores, "cosine", 0.4) == "" and verdict(scores, "rank", 2.0) == "" and "worse than 1" in verdict(scores, "rank", 1.0)
+
+
+def test_published_checkpoint_needs_a_filled_hub_cache_and_says_so(data_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    torch.save({"state_dict": {}}, tmp_path / "630k.pt")
+    with pytest.raises(InvalidValueError, match=r"hub cache|empty tokenizer"):
+        loading.load(tmp_path / "630k.pt", "HTSAT-tiny", "roberta", "cpu")
