@@ -1,7 +1,8 @@
 """Sound ↔ latents for the embedded model: log-mel frames, stable-audio-tools' Oobleck autoencoder over them, Griffin-Lim back to sound.
 
 A waveform autoencoder needs days (40 s of training on two cores left a log-mel correlation of 0.45); with a mel front end, as in
-AudioLDM and Tango, the same autoencoder class learns in a minute. A pretrained model (Stable Audio Open) brings its own waveform autoencoder and uses none of this.
+AudioLDM and Tango, the same autoencoder class learns in a minute. A pretrained model (Stable Audio Open) brings its own waveform
+autoencoder and uses none of this.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 import csv
 import json
+
 import numpy as np
 import pytest
 import soundfile
