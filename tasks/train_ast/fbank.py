@@ -24,7 +24,8 @@ def frames(duration_s: float) -> int:
 def fbank(samples: Samples, target_frames: int) -> torch.Tensor:
     """Return (fbank − mean) / (2·std), float32 [target frames, 128], of a mono sound at 16 kHz, zero-padded.
 
-    The sound must be resampled to 16 kHz before: the published code hands the old rate to Kaldi after resampling, which shifts the mel axis.
+    The sound must be resampled to 16 kHz before: the published code hands the old rate to Kaldi after resampling, which shifts the
+    mel axis.
     """
     waveform = torch.from_numpy(samples)[None]
     waveform = waveform - waveform.mean()
