@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ def _plan(words: list[str]) -> int:
     as_json, files = bool(_take(words, "--json")), _files(words)
     flow = words.pop(0) if words and "=" not in words[0] else "synthio"
     root = settings.data_root()
-    planned = flows.prepare(flow, words, files, root, settings.caller_path("."), " ".join(["./run.sh", flow, *words]))
+    planned = flows.prepare(flow, words, files, root, settings.caller_path("."), shlex.join(["./run.sh", flow, *words]))
     steps = plan.plan(planned.plan.graph, Store(root), planned.config.force)
     seconds = plan.total_estimate_s(steps, planned.plan.graph, devices.discover(planned.config.devices))
     _print(as_json, {"title": planned.plan.title, **plan.as_json(steps, seconds)}, f"{planned.plan.title}\n{plan.as_text(steps, seconds)}")

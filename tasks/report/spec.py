@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.contract import Stage, check_range
+from core.contract import Stage, check_range, runtime_setting
 
 STAGE = Stage(name="report", environment="data", version=1, memory_mb=1000, time_limit_s=3600)
 
@@ -55,10 +55,10 @@ class Request:
     """Names of the generators, in the same order."""
     arms: tuple[ArmRun, ...]
     """All trainings; the first arm is what the others are measured against."""
-    command: str
-    """What to type to get the same results."""
     config: str
     """The resolved configuration, YAML."""
+    command: str = runtime_setting(default="./run.sh")
+    """What to type to get the same results; two commands that mean the same configuration share one page."""
     settings: Settings = Settings()
     """What the page shows."""
 

@@ -79,7 +79,7 @@ def study(tmp_path_factory):
     request = Request(
         "synthio · test", "stages/prepare/aa", "stages/caption/aa", ("stages/generate/aa",), ("stages/clap_filter/aa",), ("from_noise",),
         arms,
-        "./run.sh synthio a=<b>", "num_samples: 4\n", Settings(max_clips=10),
+        "num_samples: 4\n", "./run.sh synthio a=<b>", Settings(max_clips=10),
     )  # fmt: skip
     result = run(request, Context(output, root, emit=lambda kind, values: None))
     return output, result

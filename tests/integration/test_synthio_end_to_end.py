@@ -1,0 +1,134 @@
+"""The whole synthio flow at toy size: a real server, real children in every environment, the page, the exports, the lineage."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from core import manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = [
+    "num_samples=20", "training_seeds=[1]", "shards=2", "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2",
+    "dataset.synthesize.test_per_class=2", "dataset.synthesize.duration_s=1.0", "pretraining.count=24", "pretraining.duration_s=1.0",
+    "train_text_to_audio.autoencoder_steps=4", "train_text_to_audio.diffusion_steps=4", "train_text_to_audio.width=64",
+    "train_text_to_audio.depth=1", "generators.from_noise.steps=2", "generators.from_noise.num_iters=1", "generators.from_gold.steps=2",
+    "generators.from_gold.num_iters=1", "train_clap.steps=4", "train_ast.steps=4", "train_ast.evaluate_every=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A data root with a server of its own, stopped in the end."""
+    folder = tmp_path_factory.mktemp("study")
+    settings = {
+        "PYTHONPATH": str(ROOT),
+        "SYNTHLOOM_DATA": str(folder / "data"),
+        "SYNTHLOOM_PORT": "0",
+        "SYNTHLOOM_LEASES": str(folder / "leases"),
+    }
+    environment = {**{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}, **settings}
+    yield folder, environment
+    command(environment, "down")
+
+
+def command(environment, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def study(world):
+    folder, environment = world
+    finished = command(environment, "synthio", *TOY)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return folder / "data", environment, finished.stdout
+
+
+def test_run_prints_address_table_and_page_and_leaves_a_record(study):
+    root, environment, output = study
+    assert "/runs/flow-run/" in output and "gold + from noise" in output and "points" in output
+    page = Path(next(line for line in output.splitlines() if line.startswith("page to look")).split()[-1])
+    assert page.is_file() and "./run.sh synthio num_samples=20" in page.read_text()
+    state = json.loads(command(environment, "status", "--json").stdout)
+    assert state["runs"][-1]["state"] == "completed" and state["runs"][-1]["peak_memory_mb"] > 100 and not state["slots_taken"]
+    assert "num_samples: 20" in next((root / "runs").glob("*/config.yaml")).read_text()
+
+
+def test_second_run_finds_everything_up_to_date_quickly(study):
+    _, environment, _ = study
+    started = time.monotonic()
+    finished = command(environment, "synthio", *TOY)
+    assert finished.returncode == 0 and "everything is up to date" in finished.stdout and "gold only" in finished.stdout
+    assert time.monotonic() - started < 30
+
+
+def test_plan_of_a_changed_setting_names_it_and_keeps_the_rest(study):
+    _, environment, _ = study
+    steps = json.loads(command(environment, "plan", "synthio", "--json", *TOY, "train_ast.steps=6").stdout)["steps"]
+    pending = {step["label"].split(",")[0].split(" gold")[0]: step["why"] for step in steps if step["state"] != "up to date"}
+    assert set(pending) == {"train_ast", "report"} and "request.settings" in pending["train_ast"]
+
+
+def test_no_validation_or_test_clip_touched_what_was_generated(study):
+    root, _, _ = study
+    tables = {path.parts[-3]: manifest.read(path) for path in (root / "stages").glob("*/*/manifest.parquet")}
+    prepared = tables["prepare"]
+    kept_out = set(prepared.loc[prepared["split"] != "train", "clip_id"])
+    assert len(kept_out) == 40
+    for stage in ("stratify", "caption", "generate", "clap_filter"):
+        table = tables[stage]
+        assert not kept_out & set(table["clip_id"]) and set(table["split"]) == {"train"}
+        assert not kept_out & {parent for parents in table["parents"] for parent in parents}
+    assert {parent for parents in tables["generate"]["parents"] for parent in parents} == set(tables["stratify"]["clip_id"])
+    for row in manifest.accepted(tables["clap_filter"]).itertuples():
+        samples, rate = soundfile.read(root / row.path)
+        assert np.isfinite(samples).all() and len(samples) == round(row.duration_s * rate)
+
+
+def test_export_takes_the_training_set_out(study, tmp_path):
+    _, environment, _ = study
+    finished = command(environment, "export", "last", "--to", "audiofolder", "--output", str(tmp_path / "out"))
+    assert finished.returncode == 0, finished.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "validation", "test"}
+    assert all((path / "metadata.csv").is_file() for path in (tmp_path / "out").iterdir())
+
+
+def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(world, study):
+    folder, environment = world
+    words = [*TOY, "draw_seed=5", "train_text_to_audio.diffusion_steps=4000"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cli", "synthio", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in running.stdout:
+        if "▶ train_text_to_audio" in line:
+            break
+    running.send_signal(2)
+    output = running.communicate(timeout=100)[0]
+    assert running.returncode == 130 and "goes on where it stopped" in output
+    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and runs_below(pid, str(folder))]  # noqa: PTH208 - /proc is no real folder
+    assert not left
+    steps = json.loads(command(environment, "plan", "synthio", "--json", *words).stdout)["steps"]
+    assert next(step for step in steps if step["label"] == "caption")["state"] == "up to date"
+    assert json.loads(command(environment, "status", "--json").stdout)["runs"][-1]["state"] == "cancelled"
+
+
+def runs_below(pid, folder):
+    """Whether a process is a stage child of this data root."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return "core.host" in words and folder in words
