@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# A missing hub is retried for minutes by some libraries; must be set before they are imported.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ROOT / "tests" / "stages"
 

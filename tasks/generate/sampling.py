@@ -52,6 +52,8 @@ def sample(
         settings: sampler, steps, guidance, noise level.
         device: where the model is.
     """
+    if starts is not None and settings.init_noise_level == 0:
+        return starts  # the samplers would divide by their first σ
     wrapped = model.model
     sampler = chosen_sampler(settings, wrapped.diffusion_objective)
     if sampler in STOCHASTIC and len(prompts) > 1:

@@ -26,9 +26,9 @@ class Settings:
     """Width of the diffusion transformer; a multiple of 64."""
     depth: int = 4
     """Its layers."""
-    autoencoder_steps: int = 450
+    autoencoder_steps: int = 400
     """Gradient steps of the autoencoder."""
-    diffusion_steps: int = 800
+    diffusion_steps: int = 650
     """Gradient steps of the diffusion model."""
     batch_clips: int = 16
     """Clips per step."""

@@ -71,7 +71,7 @@ def test_it_learns_three_easy_classes_and_writes_true_scores(data_root):
     f1 = np.mean([2 * p * r / (p + r) if p + r else 0 for p, r in zip(precision, recall, strict=True)])
     assert result.test_macro_f1 == pytest.approx(f1, abs=1e-3)
     assert result.per_class_accuracy == {name: pytest.approx(r, abs=1e-3) for name, r in zip(result.classes, recall, strict=True)}
-    assert np.allclose(test.filter(like="p_").sum(1), 1, atol=1e-3)
+    assert np.allclose(test[[f"p_{name}" for name in result.classes]].sum(axis=1), 1, atol=1e-3)
     curve = json.loads((output / "curves.json").read_text())
     assert result.val_accuracy == max(point["val_accuracy"] for point in curve)
 
@@ -126,7 +126,7 @@ def test_filter_bank_is_asts(tmp_path):
         torch.from_numpy(samples - samples.mean())[None], htk_compat=True, sample_frequency=16000, use_energy=False, window_type="hanning",
         num_mel_bins=128, dither=0.0, frame_shift=10,
     )  # fmt: skip
-    assert torch.allclose(fbank(samples, 60), (raw[:60] - MEAN) / (2 * STD))
+    assert torch.allclose(fbank(samples, 60), (raw[:60] - MEAN) / (2 * STD), atol=1e-5)
     assert frames(10.0) == 1024 and frames(5.0) == 512
 
 
