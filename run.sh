@@ -2,7 +2,8 @@
 # The one entry to synthloom: finds Python 3.11 and uv, builds the orchestrator's environment, hands over to cli/.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-export SYNTHLOOM_CWD="${SYNTHLOOM_CWD:-$PWD}" PYTHONNOUSERSITE=1 UV_PYTHON_DOWNLOADS=never UV_NO_CONFIG=1
+# System certificates: package mirrors and proxies of an institution are often signed by its own authority.
+export SYNTHLOOM_CWD="${SYNTHLOOM_CWD:-$PWD}" PYTHONNOUSERSITE=1 UV_PYTHON_DOWNLOADS=never UV_NO_CONFIG=1 UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 cd "$here"
 
 python=""
