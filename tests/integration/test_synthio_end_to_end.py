@@ -40,7 +40,7 @@ def world(tmp_path_factory):
 
 def command(environment, *words):
     return subprocess.run(
-        [sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False
     )
 
 
