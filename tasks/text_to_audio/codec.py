@@ -31,8 +31,11 @@ class FrontEnd:
     griffin_lim_iterations: int = 48
 
     def frames(self, duration_s: float, multiple: int) -> int:
-        """Return the frames that hold ``duration_s``, rounded up to a multiple of the autoencoder's stride."""
-        return math.ceil(duration_s * self.sample_rate_hz / self.hop / multiple) * multiple
+        """Return the frames that hold ``duration_s``, rounded up to a multiple of the autoencoder's stride.
+
+        Frames are centred, so ``n`` of them span ``n − 1`` hops: one fewer would leave silence at the end of every sound.
+        """
+        return math.ceil((duration_s * self.sample_rate_hz / self.hop + 1) / multiple) * multiple
 
 
 class Mel:

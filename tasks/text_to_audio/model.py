@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from stable_audio_tools.models.bottleneck import VAEBottleneck
 from stable_audio_tools.models.factory import create_model_from_config
 
 from core import atomic
@@ -27,7 +28,8 @@ CONFIG, WEIGHTS = "model_config.json", "model.safetensors"
 def embedded_config(front_end: FrontEnd, canvas_s: float, latent_dim: int, width: int, depth: int, objective: str) -> dict[str, Any]:
     """Return stable-audio-tools' configuration of the embedded model; its "samples" are mel frames, its "channels" mel bands."""
     stride, frame_rate_hz = 2, front_end.sample_rate_hz / front_end.hop
-    blocks = {"channels": 128, "c_mults": [1], "strides": [stride], "use_snake": False}
+    # A few channels more than bands: what :mod:`tasks.train_text_to_audio.linear_start` needs for a constant, the rest is free.
+    blocks = {"channels": max(front_end.mels, latent_dim) + 8, "c_mults": [1], "strides": [stride], "use_snake": False}
     autoencoder = {
         "encoder": {"type": "oobleck", "config": {"in_channels": front_end.mels, "latent_dim": 2 * latent_dim, **blocks}},
         "decoder": {
@@ -83,7 +85,7 @@ class TextToAudio:
     def canvas_s(self) -> float:
         """Longest sound it makes, in seconds."""
         size = int(self.config["sample_size"])
-        return size * self.mel.front_end.hop / self.sample_rate_hz if self.mel else size / self.sample_rate_hz
+        return (size - 1) * self.mel.front_end.hop / self.sample_rate_hz if self.mel else size / self.sample_rate_hz
 
     @property
     def latent_frames(self) -> int:
@@ -94,15 +96,18 @@ class TextToAudio:
     def encode(self, samples: torch.Tensor) -> torch.Tensor:
         """Return latents [batch, latent channels, latent frames] of mono sounds [batch, samples] at the model's rate.
 
-        The embedded autoencoder gives the mean of its posterior, so the same sound has the same latent.
+        A variational autoencoder gives the mean of its posterior: the library's own ``encode`` draws from the global generator, so that
+        the same sound would have another latent in another batch.
         """
-        pretransform = self.model.pretransform
+        pretransform, size = self.model.pretransform, int(self.config["sample_size"])
         if self.mel:
-            mel = self.mel.analyse(samples, int(self.config["sample_size"]))
-            return pretransform.model.encoder(mel).chunk(2, dim=1)[0] / pretransform.scale
-        size = int(self.config["sample_size"])
-        padded = torch.nn.functional.pad(samples, (0, max(0, size - samples.shape[-1])))[:, None, :size]
-        return pretransform.encode(padded.expand(-1, int(pretransform.io_channels), -1))
+            inputs = self.mel.analyse(samples.cpu(), size).to(next(self.model.parameters()).device)
+        else:
+            padded = torch.nn.functional.pad(samples, (0, max(0, size - samples.shape[-1])))[:, None, :size]
+            inputs = padded.expand(-1, int(pretransform.io_channels), -1)
+        if isinstance(getattr(pretransform.model, "bottleneck", None), VAEBottleneck):
+            return pretransform.model.encode(inputs, skip_bottleneck=True).chunk(2, dim=1)[0] / pretransform.scale
+        return pretransform.encode(inputs)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, length: int) -> torch.Tensor:

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import torch
 from stable_audio_tools.models.conditioners import Conditioner
 
-MAX_WORDS = 32
+from core.errors import InvalidValueError
+
+MAX_WORDS = 48
+"""Words of the longest prompt; longer ones are refused, never cut."""
 UNKNOWN_BUCKETS = 64
 
 
@@ -39,10 +42,17 @@ class WordConditioner(Conditioner):
         return self.index.get(word, 1 + bucket)
 
     def tokens(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return word numbers [batch, 32], 0 where a prompt has no more words; longer prompts are cut."""
+        """Return word numbers [batch, MAX_WORDS], 0 where a prompt has no more words.
+
+        Raises:
+            InvalidValueError: a prompt has more words than fit; a prompt is never cut behind one's back.
+        """
         rows = torch.zeros(len(texts), MAX_WORDS, dtype=torch.long)
         for row, text in enumerate(texts):
-            for column, word in enumerate(words_of(text)[:MAX_WORDS]):
+            words = words_of(text)
+            if len(words) > MAX_WORDS:
+                raise InvalidValueError(f"has {len(words)} words", where="prompt", allowed=f"at most {MAX_WORDS} words", received=text)
+            for column, word in enumerate(words):
                 rows[row, column] = self.token(word)
         return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from core.contract import Stage, check_range
+from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
 
 STAGE = Stage(name="train_ast", environment="train", version=1, memory_mb=2000, time_limit_s=48 * 3600, cpu_threads=1, uses_gpu=True)
@@ -17,7 +17,7 @@ class Settings:
 
     preset: Literal["cpu", "paper"] = "cpu"
     """``cpu``: a small AST trained from scratch; ``paper``: base384 with the published recipe."""
-    pretrained: str = ""
+    pretrained: str = external_path(default="")
     """Folder of a transformers AST checkpoint to start from; empty: random weights."""
     steps: int = 0
     """Gradient steps, the same for every arm: more data must not mean more training. Preset: cpu 240; paper 50 epochs of the gold set."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from core.contract import Stage, check_range
+from core.contract import Stage, check_range, external_path
 
 STAGE = Stage(
     name="train_text_to_audio", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=2, uses_gpu=True
@@ -16,26 +16,26 @@ STAGE = Stage(
 class Settings:
     """Model and training; the defaults fit two CPU cores."""
 
-    pretrained: str = ""
+    pretrained: str = external_path(default="")
     """Folder with a model_config.json and model.safetensors of stable-audio-tools; it is used as it is, nothing is trained."""
     objective: Literal["v", "rectified_flow"] = "v"
     """Diffusion objective."""
-    latent_dim: int = 32
-    """Latent channels."""
+    latent_dim: int = 64
+    """Latent channels; the embedded autoencoder starts from as many principal components of two log-mel frames."""
     width: int = 192
     """Width of the diffusion transformer; a multiple of 64."""
     depth: int = 4
     """Its layers."""
-    autoencoder_steps: int = 400
-    """Gradient steps of the autoencoder."""
+    autoencoder_steps: int = 40
+    """Gradient steps of the autoencoder, after its start from principal components."""
     diffusion_steps: int = 650
     """Gradient steps of the diffusion model."""
     batch_clips: int = 16
     """Clips per step."""
     gold_fraction: float = 0.5
     """Share of gold clips in a batch; the rest are captioned synthetic sounds."""
-    autoencoder_rate: float = 1e-3
-    """Peak learning rate of the autoencoder."""
+    autoencoder_rate: float = 1e-5
+    """Peak learning rate of the autoencoder; larger ones undo the linear start."""
     diffusion_rate: float = 1e-3
     """Peak learning rate of the diffusion model."""
     kl_weight: float = 1e-3
@@ -54,6 +54,7 @@ class Settings:
         check_range("train_text_to_audio.width % 64", self.width % 64, 0, 0)
         check_range("train_text_to_audio.gold_fraction", self.gold_fraction, 0.0, 1.0)
         check_range("train_text_to_audio.ema_decay", self.ema_decay, 0.0, 0.99999)
+        check_range("train_text_to_audio.latent_dim", self.latent_dim, 1, 256)
         for name in ("autoencoder_steps", "diffusion_steps", "batch_clips", "depth", "latent_dim"):
             check_range(f"train_text_to_audio.{name}", getattr(self, name), 1, 10_000_000)
 

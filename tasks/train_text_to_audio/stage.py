@@ -15,8 +15,11 @@ from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.codec import FrontEnd, Mel
 from tasks.text_to_audio.model import TextToAudio
 from tasks.text_to_audio.prompts import build_vocabulary
-from tasks.train_text_to_audio import training
+from tasks.train_text_to_audio import linear_start, training
 from tasks.train_text_to_audio.spec import Request, Result, Settings
+
+POSTERIOR_START = -4.0
+"""Pre-softplus deviation of the latents' posterior at the start (0.02): its noise must not drown the components with little variance."""
 
 
 @dataclass
@@ -39,6 +42,7 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
         InvalidValueError: a gold clip is not a train clip.
     """
     clips = Clips([], [], [], 0)
+    settings = request.settings
     for name, folder in (("gold", request.gold), ("pretraining", request.pretraining)):
         table = manifest.accepted(manifest.read(context.resolve(folder)))
         if (table["split"] != "train").any():
@@ -46,8 +50,11 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
         for row in table.itertuples():
             clips.sounds.append(torch.from_numpy(audio.load_mono(context.resolve(str(row.path)), rate_hz)))
             clips.captions.append(_captions(row))
-            clips.seconds.append(float(row.duration_s))
-        clips.gold = clips.gold or len(table)
+            clips.seconds.append(min(float(row.duration_s), settings.max_canvas_s))
+        if name == "gold":
+            clips.gold = len(table)
+            if not clips.gold:
+                raise InvalidValueError("no accepted clips", where="gold", allowed="at least one captioned train clip", received=folder)
     return clips
 
 
@@ -65,7 +72,7 @@ def run(request: Request, context: Context) -> Result:
     settings = request.settings
     front_end = FrontEnd()
     clips = read_clips(request, context, front_end.sample_rate_hz)
-    canvas_s = min(settings.max_canvas_s, max(clips.seconds[: clips.gold]))
+    canvas_s = max(clips.seconds[: clips.gold])
     model, mels = _build(clips, canvas_s, front_end, settings)
     device = torch.device(context.device)
     model.model.to(device)
@@ -93,6 +100,8 @@ def _build(clips: Clips, canvas_s: float, front_end: FrontEnd, settings: Setting
     config = text_to_audio.embedded_config(front_end, canvas_s, settings.latent_dim, settings.width, settings.depth, settings.objective)
     vocabulary = build_vocabulary([caption for captions in clips.captions for caption in captions])
     model = TextToAudio(text_to_audio.with_front_end(config, front_end, vocabulary))
+    for captions in clips.captions:
+        model.model.conditioner.conditioners["prompt"].tokens(captions)  # a prompt that is too long is refused before the training
     analyse = Mel(front_end)
     return model, torch.cat([analyse.analyse(sound[None], int(config["sample_size"])) for sound in clips.sounds])
 
@@ -111,9 +120,11 @@ def _train_autoencoder(
     model: TextToAudio, mels: torch.Tensor, clips: Clips, settings: Settings, context: Context, checkpoint: dict[str, object]
 ) -> list[float]:
     """Train the autoencoder, or restore it when an earlier attempt has finished it."""
-    autoencoder = model.model.pretransform.model.requires_grad_(True).train()
-    with torch.no_grad():  # start nearly deterministic: the posterior's noise would drown the first hundred steps
-        autoencoder.encoder.layers[-1].bias[settings.latent_dim :] = -4.0
+    # In eval mode the library's residual units do not recompute their activations (they hold no dropout), which costs a third.
+    autoencoder = model.model.pretransform.model.requires_grad_(True).eval()
+    shares = torch.full((len(mels),), (1 - settings.gold_fraction) / max(1, len(mels) - clips.gold))
+    shares[: clips.gold] = settings.gold_fraction / clips.gold if len(mels) > clips.gold else 1 / clips.gold
+    linear_start.start_linear(autoencoder, mels, shares, POSTERIOR_START)
     loop = training.Loop(
         context, "autoencoder", settings.autoencoder_steps, list(autoencoder.parameters()), settings.autoencoder_rate, settings.seed
     )
@@ -135,7 +146,8 @@ def _train_autoencoder(
 
         loop.run(int(checkpoint["step"]), loss_of, lambda: None, save)  # type: ignore[call-overload]
         losses = loop.losses
-    autoencoder.requires_grad_(False).eval()
+    autoencoder.requires_grad_(False)
+    checkpoint["autoencoder_losses"] = losses  # carried through the diffusion phase, so that a resumed run writes the same curves
     return losses
 
 
@@ -166,7 +178,8 @@ def _train_diffusion(
     loop = training.Loop(context, "diffusion", settings.diffusion_steps, list(trained.values()), settings.diffusion_rate, settings.seed)
     start = 0
     if checkpoint["phase"] == "diffusion":
-        start, averaged = int(checkpoint["step"]), dict(checkpoint["averaged"])  # type: ignore[call-overload]
+        start = int(checkpoint["step"])  # type: ignore[call-overload]
+        averaged = {name: part.to(device) for name, part in checkpoint["averaged"].items()}  # type: ignore[attr-defined]
         loop.restore(checkpoint["loop"])  # type: ignore[arg-type]
 
     def loss_of(generator: torch.Generator) -> torch.Tensor:
@@ -182,7 +195,7 @@ def _train_diffusion(
 
     def save(step: int) -> None:
         state = {"phase": "diffusion", "step": step, "model": model.model.state_dict(), "averaged": averaged, "loop": loop.state()}
-        training.save_checkpoint(context.output, {**state, "autoencoder_losses": list(checkpoint.get("autoencoder_losses", []))})  # type: ignore[call-overload]
+        training.save_checkpoint(context.output, {**state, "autoencoder_losses": checkpoint["autoencoder_losses"]})
 
     model.model.train()
     loop.run(start, loss_of, average, save)
