@@ -6,6 +6,7 @@ demo or CSV → prepare → stratify → caption ─┬→ train_text_to_audio �
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     Raises:
         InvalidValueError: the dataset's root or CSV does not exist.
     """
+    as_given = to_yaml(config)  # what the page shows holds no path of this machine
+    config = _with_absolute_paths(config, cwd)
     graph = Graph(digests)
     prepared = _prepared(graph, config.dataset, cwd)
     drawn = graph.add("stratify", stratify.Request(clips=prepared, num_samples=config.num_samples, seed=config.draw_seed)).output
@@ -60,10 +63,29 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
         "report",
         report.Request(
             title=title, prepare=prepared, gold=gold, generated=tuple(generated.values()), filtered=tuple(filtered.values()),
-            sources=tuple(filtered), arms=tuple(arms), command=command, config=to_yaml(config), settings=config.report,
+            sources=tuple(filtered), arms=tuple(arms), command=command, config=as_given, settings=config.report,
         ),
     )  # fmt: skip
     return FlowPlan(graph, title, config.dataset.name, page.output, [prepared, gold, *filtered.values()])
+
+
+def _with_absolute_paths(config: Config, cwd: Path) -> Config:
+    """Let the model files that a person names be relative to where run.sh was called."""
+
+    def absolute(text: str, where: str) -> str:
+        path = (cwd / Path(text).expanduser()).resolve()
+        if text and not path.exists():
+            raise InvalidValueError("no such file or folder", where=where, allowed="an existing path", received=str(path))
+        return str(path) if text else ""
+
+    return replace(
+        config,
+        clap_checkpoint=absolute(config.clap_checkpoint, "clap_checkpoint"),
+        train_text_to_audio=replace(
+            config.train_text_to_audio, pretrained=absolute(config.train_text_to_audio.pretrained, "train_text_to_audio.pretrained")
+        ),
+        train_ast=replace(config.train_ast, pretrained=absolute(config.train_ast.pretrained, "train_ast.pretrained")),
+    )
 
 
 def _prepared(graph: Graph, dataset: Dataset, cwd: Path) -> str:

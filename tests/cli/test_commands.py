@@ -41,6 +41,8 @@ def run(data_root, *words, cwd=ROOT):
         (["synthio", "dataset=esc10"], "dataset.root"),
         (["synthio", "dataset=esc10", "dataset.root=/nowhere"], "no such file or folder"),
         (["synthio", "num_samples=0"], "out of range"),
+        (["synthio", "clap_checkpoint=nothing.pt"], "clap_checkpoint: no such file"),
+        (["synthio", "train_ast.pretrained=nowhere"], "train_ast.pretrained: no such file"),
         (["synthio", "--config", "nothing.yaml"], "no such file"),
         (["synthio", "--config"], "needs a value"),
         (["setup", "difusion"], "did you mean 'diffusion'"),
