@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from core.errors import InvalidValueError
 from tasks.report import statistics
 from tasks.report.spec import ArmRun, Settings
 
@@ -55,6 +56,7 @@ def collect(runs: Sequence[ArmRun], resolve: object) -> list[Arm]:
         resolve: turns a data-root-relative path into a file path.
     """
     arms: dict[str, Arm] = {}
+    clips: tuple[str, ...] | None = None
     for run in runs:
         folder: Path = resolve(run.path)  # type: ignore[operator]
         arm = arms.setdefault(run.arm, Arm(run.arm))
@@ -67,6 +69,12 @@ def collect(runs: Sequence[ArmRun], resolve: object) -> list[Arm]:
         arm.confusion = matrix if arm.confusion is None else arm.confusion + matrix
         predictions = pd.read_parquet(folder / "predictions.parquet")
         test = predictions[predictions["split"] == "test"].sort_values("clip_id")
+        tested = tuple(test["clip_id"])
+        if clips is not None and tested != clips:
+            raise InvalidValueError(
+                "other test clips than the first arm's", where=run.path, allowed="the same test clips", received=len(tested)
+            )
+        clips = tested
         arm.correct.append((test["label"] == test["predicted"]).to_numpy())
         curve = json.loads((folder / "curves.json").read_text())
         arm.curves.append([(point["step"], point["val_accuracy"]) for point in curve if point.get("val_accuracy") is not None])
@@ -93,7 +101,7 @@ def rows(arms: Sequence[Arm], settings: Settings) -> list[dict[str, str]]:
             low, high = statistics.paired_bootstrap(arms[0].share, arm.share, settings.bootstrap_draws, settings.seed)
             row["delta"] = f"{100 * (arm.mean - arms[0].mean):+.1f}"
             row["delta_interval"] = f"{100 * low:+.1f} … {100 * high:+.1f}"
-            row["p"] = f"{statistics.mcnemar(arms[0].share > 0.5, arm.share > 0.5):.3f}"
+            row["p"] = f"{statistics.sign_flip(arms[0].share, arm.share, settings.bootstrap_draws, settings.seed):.3f}"
         made.append(row)
     return made
 
@@ -108,7 +116,7 @@ def headline(arms: Sequence[Arm], settings: Settings) -> str:
     verdict = "it helps" if low > 0 else "it hurts" if high < 0 else "not clear: the interval holds zero"
     return (
         f"{best.name} {percent(best.mean)} % against {base.name} {percent(base.mean)} %: {100 * (best.mean - base.mean):+.1f} points, "
-        f"95 % interval {100 * low:+.1f} … {100 * high:+.1f}; {verdict}."
+        f"95 % interval over clips {100 * low:+.1f} … {100 * high:+.1f} at {len(base.test)} seeds; {verdict}."
     )
 
 

@@ -35,9 +35,13 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
-def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """Return the exact two-sided p of McNemar's test (1947): among clips that one arm gets right and the other wrong, is it a fair coin?"""
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+def sign_flip(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], draws: int, seed: int) -> float:
+    """Return the two-sided p of the paired sign-flip test (Fisher, 1935): are the clips' differences symmetric around zero?
+
+    Scores are averaged over the seeds, so a clip that half of the seeds get right counts half. With one seed this is McNemar's test.
+    """
+    rng = np.random.default_rng(seed)
+    found = stats.permutation_test(
+        (second, first), lambda x, y, axis: (x - y).mean(axis=axis), permutation_type="samples", n_resamples=draws, vectorized=True, rng=rng
+    )
+    return float(found.pvalue)

@@ -133,11 +133,13 @@ def test_statistics_against_independent_computations():
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert statistics.t_interval(values) == pytest.approx((expected.low, expected.high))
     assert statistics.t_interval(values[:1]) is None
-    first = np.array([True] * 10 + [False] * 12)
-    second = np.array([True] * 8 + [False] * 2 + [True] * 9 + [False] * 3)
-    by_hand = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11
-    assert statistics.mcnemar(first, second) == pytest.approx(by_hand)
-    assert statistics.mcnemar(first, first) == 1.0
+    first = np.array([1.0] * 10 + [0.0] * 12)
+    second = np.array([1.0] * 8 + [0.0] * 2 + [1.0] * 9 + [0.0] * 3)
+    mcnemar = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11
+    assert statistics.sign_flip(first, second, 20_000, 0) == pytest.approx(mcnemar, abs=0.01), "with one seed it is McNemar's exact test"
+    assert statistics.sign_flip(first, first, 500, 0) == 1.0
+    halves = np.array([0.0, 0.5, 1.0] * 20)
+    assert statistics.sign_flip(halves, np.minimum(1.0, halves + 0.5), 2000, 0) < 0.01
     rng = np.random.default_rng(0)
     before = rng.random(400)
     after = before + rng.normal(0.1, 0.2, 400)
