@@ -21,8 +21,9 @@ synthloom: make synthetic audio, check it, train on it, and see honestly whether
   ./run.sh plan FLOW [key=value …]          which steps would run, which are up to date and why; starts nothing
   ./run.sh setup [ENV…]                     build the environments
   ./run.sh doctor                           look at this machine and say what is missing
-  ./run.sh up | down                        start or stop the Prefect server on 127.0.0.1
-  ./run.sh status                           server, runs, taken device slots
+  ./run.sh up [--cluster N] | down          start or stop server, page server and worker on 127.0.0.1 (and a local Dask cluster)
+  ./run.sh deploy [--file FILE]             deploy prefect.yaml: runs by form and by schedule in the Prefect UI
+  ./run.sh status [RUN]                     server, runs, taken device slots; with RUN (or last) what its steps cost
   ./run.sh export RUN --to csv|audiofolder|webdataset [--output DIR]
   ./run.sh bench [NAME]                     measure the claims again
   ./run.sh test [PATH …]                    run the tests; arguments go to pytest
@@ -70,7 +71,7 @@ def _take(words: list[str], flag: str, with_value: bool = False) -> list[str]:
 
 
 def _files(words: list[str]) -> list[Path]:
-    from cli.settings import caller_path
+    from core.places import caller_path
 
     return [caller_path(text) for text in _take(words, "--config", with_value=True)]
 
@@ -96,14 +97,14 @@ def _flow(name: str, words: list[str]) -> int:
 
 
 def _plan(words: list[str]) -> int:
-    from cli import flows, plan, settings
-    from core import devices
+    from cli import flows, plan
+    from core import devices, places
     from core.store import Store
 
     as_json, files = bool(_take(words, "--json")), _files(words)
     flow = words.pop(0) if words and "=" not in words[0] else "synthio"
-    root = settings.data_root()
-    planned = flows.prepare(flow, words, files, root, settings.caller_path("."), shlex.join(["./run.sh", flow, *words]))
+    root = places.data_root()
+    planned = flows.prepare(flow, words, files, root, places.caller_path("."), shlex.join(["./run.sh", flow, *words]))
     steps = plan.plan(planned.plan.graph, Store(root), planned.config.force)
     seconds = plan.total_estimate_s(steps, planned.plan.graph, devices.discover(planned.config.devices))
     _print(as_json, {"title": planned.plan.title, **plan.as_json(steps, seconds)}, f"{planned.plan.title}\n{plan.as_text(steps, seconds)}")
@@ -133,43 +134,75 @@ def _doctor(words: list[str]) -> int:
 
 
 def _up(words: list[str]) -> int:
-    from cli import server
+    from cli import cluster, pages, server, worker
+    from core.errors import InvalidValueError
 
+    counts = _take(words, "--cluster", with_value=True)
     _refuse_rest(words)
+    if counts and not counts[-1].isdigit():
+        raise InvalidValueError("not a number", where="up --cluster", allowed="a number of workers", received=counts[-1])
     started = server.start()
+    print(f"result pages: {pages.start()}/", flush=True)
     server.wait(started)
-    print(f"Prefect UI: {started.ui_url}")
+    print(f"Prefect UI:   {started.ui_url}", flush=True)
+    worker.start(started)
+    if counts:
+        print(f"Dask cluster: {cluster.start(started, int(counts[-1]))}   (use it with cluster=ADDRESS)", flush=True)
+    worker.wait(started)
+    print("worker:       ready; ./run.sh deploy lets runs be started in the UI, ./run.sh down stops all of it")
     return 0
 
 
 def _down(words: list[str]) -> int:
-    from cli import server
+    from cli import cluster, pages, server, services, worker
 
     _refuse_rest(words)
-    print("server stopped" if server.stop() else "no server of this data root was running")
+    stopped = [name for name in (worker.NAME, pages.NAME) if services.stop(name)]
+    stopped += ["cluster"] if cluster.stop() else []
+    stopped += ["server"] if server.stop() else []
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing of this data root was running")
+    return 0
+
+
+def _deploy(words: list[str]) -> int:
+    from cli import deploy, server, worker
+    from core.places import caller_path
+
+    files = _take(words, "--file", with_value=True)
+    _refuse_rest(words)
+    started = server.start()
+    server.wait(started)
+    worker.start(started)
+    print("\n".join(deploy.deploy(started, caller_path(files[-1]) if files else None)))
+    print(f"start them at {started.ui_url}/deployments")
     return 0
 
 
 def _status(words: list[str]) -> int:
     from cli import status
+    from core import places, runs
 
     as_json = bool(_take(words, "--json"))
-    _refuse_rest(words)
+    if words:
+        run = runs.load(places.data_root(), words.pop(0))
+        _refuse_rest(words)
+        rows = status.costs(places.data_root(), run)
+        _print(as_json, {"run": run.run_id, "state": run.state, "costs": rows}, status.costs_as_text(run, rows))
+        return 0
     state = status.collect()
     _print(as_json, state, status.as_text(state))
     return 0
 
 
 def _export(words: list[str]) -> int:
-    from cli import runs, settings
-    from core import export
+    from core import export, places, runs
 
     kinds, outputs = _take(words, "--to", with_value=True), _take(words, "--output", with_value=True)
     if len(words) != 1 or len(kinds) != 1:
         raise SynthloomError("usage: ./run.sh export RUN --to csv|audiofolder|webdataset [--output DIR]; RUN is an id from status, or last")
-    root = settings.data_root()
+    root = places.data_root()
     run = runs.load(root, words[0])
-    target = settings.caller_path(outputs[0]) if outputs else root / "exports" / f"{run.run_id}-{kinds[0]}"
+    target = places.caller_path(outputs[0]) if outputs else root / "exports" / f"{run.run_id}-{kinds[0]}"
     table = export.collect(root, run.extra["exports"])
     print(f"{len(table)} clips → {export.export(kinds[0], table, root, target)}")
     return 0
@@ -191,8 +224,8 @@ def _test(words: list[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "plan": _plan, "setup": _setup, "doctor": _doctor, "up": _up, "down": _down, "status": _status, "export": _export, "bench": _bench,
-    "test": _test,
+    "plan": _plan, "setup": _setup, "doctor": _doctor, "up": _up, "down": _down, "deploy": _deploy, "status": _status,
+    "export": _export, "bench": _bench, "test": _test,
 }  # fmt: skip
 
 

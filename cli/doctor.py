@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cli import server, settings
-from core import devices, environments, leases
+from cli import server
+from core import devices, environments, leases, places
 from core.errors import SynthloomError
 
 NEEDED_DISK_GB = 15
@@ -64,13 +64,13 @@ def _devices() -> list[Finding]:
 
 
 def _memory() -> list[Finding]:
-    free = devices.available_memory_mb()
+    free = devices.memory_mb()[0]
     good = free >= NEEDED_MEMORY_MB
     return [Finding("memory", "ok" if good else "warn", f"{free} MB available", "" if good else f"{NEEDED_MEMORY_MB} MB are recommended")]
 
 
 def _disk() -> list[Finding]:
-    root = settings.data_root()
+    root = places.data_root()
     free_gb = shutil.disk_usage(root).free / 1e9
     if not os.access(root, os.W_OK):
         return [Finding("data root", "fail", f"{root} cannot be written", "set SYNTHLOOM_DATA to a folder of yours")]

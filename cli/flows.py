@@ -12,8 +12,12 @@ from core import config
 from core.errors import InvalidValueError, nearest
 from core.graph import FlowPlan
 from core.keys import FileDigests
+from core.store import Store
 
-FLOWS = {"synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone"}
+FLOWS = {
+    "synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone",
+    "regenerate": "keep a published dataset fresh: run what is stale, publish a new version",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Planned:
     plan: FlowPlan
     show: Callable[[dict[str, Any]], str]
     """Turns the report's result into the score table for the terminal."""
+    finish: Callable[[Store], str]
+    """Does what the flow does after its steps, once more if it was done already; returns what to tell the person."""
 
 
 def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: Path, cwd: Path, command: str) -> Planned:
@@ -41,4 +47,5 @@ def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: P
     digests = FileDigests(data_root / "digests.json")
     plan = module.build_graph(resolved, digests, cwd=cwd, command=command)
     digests.save()
-    return Planned(flow, resolved, config.to_yaml(resolved), plan, module.show)
+    last = getattr(module, "finish", None)
+    return Planned(flow, resolved, config.to_yaml(resolved), plan, module.show, lambda store: last(resolved, plan, store) if last else "")

@@ -6,15 +6,13 @@ import importlib
 import os
 import shlex
 import signal
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from cli import flows, plan, runs, server, settings
+from cli import flows, pages, plan, server, services, settings
 from cli.console import Console
-from core import atomic, devices, environments
+from core import devices, environments, places, runs
 from core.contract import to_dict
 from core.engine import forget
 from core.store import Store
@@ -25,9 +23,9 @@ EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
 def run_flow(flow: str, words: Sequence[str], files: Sequence[Path]) -> int:
     """Run a flow to its end and return the exit code; 0 only when all of it is done."""
     signal.signal(signal.SIGTERM, _interrupt)
-    root, console = settings.data_root(), Console()
+    root, console = places.data_root(), Console()
     command = shlex.join(["./run.sh", flow, *words, *(part for path in files for part in ("--config", str(path)))])
-    planned = flows.prepare(flow, words, files, root, settings.caller_path("."), command)
+    planned = flows.prepare(flow, words, files, root, places.caller_path("."), command)
     store = Store(root)
     for step in planned.plan.graph:
         if step.stage.name in planned.config.force:
@@ -59,6 +57,8 @@ def _show_result(planned: flows.Planned, store: Store, console: Console, ui_url:
     if ui_url:
         console.line(f"run in the Prefect UI   {ui_url}")
     console.line(f"page to look and listen {store.root / planned.plan.report / 'index.html'}")
+    if said := planned.finish(store):
+        console.line(said)
 
 
 def _run(planned: flows.Planned, store: Store, console: Console, command: str) -> int:
@@ -68,6 +68,7 @@ def _run(planned: flows.Planned, store: Store, console: Console, command: str) -
     console.line(f"devices: {', '.join(device.label for device in found)}   data root: {store.root}")
     started_here = server.find() is None
     prefect_server = server.start()
+    pages.start()
     try:
         _build_environments(planned, store, console)
         server.wait(prefect_server)
@@ -75,6 +76,7 @@ def _run(planned: flows.Planned, store: Store, console: Console, command: str) -
     except KeyboardInterrupt:
         console.line("interrupted; nothing half-done was published, the same command goes on where it stopped")
         if started_here:
+            services.stop(pages.NAME)
             server.stop()
         return EXIT_INTERRUPTED
 
@@ -88,78 +90,21 @@ def _build_environments(planned: flows.Planned, store: Store, console: Console) 
 
 def _start(planned: flows.Planned, store: Store, console: Console, command: str, prefect_server: server.Server) -> int:
     """Run the Prefect flow in this process. Prefect reads its settings at import, so it is imported only here."""
-    os.environ.update(settings.prefect_environment(prefect_server.api_url))
+    os.environ.update(settings.prefect_environment(prefect_server.api_url, console="CRITICAL"))
     from flows import prefect_steps, running
 
     prefect_flow = importlib.import_module(f"flows.{planned.flow}.flow").FLOW
-
-    run = runs.Run(
-        run_id=runs.new_id(planned.flow, planned.plan.name), flow=planned.flow, title=planned.plan.title, command=command,
-        started_at=time.time(),
-        steps=[{"label": step.label, "stage": step.stage.name, "output": step.output} for step in planned.plan.graph],
-        report=planned.plan.report, extra={"pid": os.getpid(), "exports": planned.plan.exports},
-    )  # fmt: skip
-    atomic.write_text(runs.folder(store.root, run.run_id) / runs.CONFIG, planned.config_text)
-    runs.save(store.root, run)
     prefect_steps.listen(console.event)
-
-    def remember_address(ui_url: str) -> None:
-        run.ui_url = ui_url
-        runs.save(store.root, run)
-        console.line(f"watch it: {ui_url}")
-
-    running.on_started(remember_address)
+    running.on_started(lambda ui_url: console.line(f"watch it: {ui_url}"))
     try:
-        with _MemoryWatch() as memory:
-            prefect_flow(
-                title=planned.plan.title, settings=to_dict(planned.config), data_root=str(store.root), cwd=str(settings.caller_path(".")),
-                command=command,
-            )  # fmt: skip
-        run.state = "completed"
-    except KeyboardInterrupt:
-        run.state, run.error = "cancelled", "interrupted"
-        raise
+        prefect_flow(
+            config=to_dict(planned.config), data_root=str(store.root), cwd=str(places.caller_path(".")), command=command,
+        )  # fmt: skip
     except Exception as error:
-        run.state, run.error = "failed", str(error)
         console.line(f"failed: {error}")
-        console.line(f"run {run.run_id}; the same command resumes it; ./run.sh status shows all runs")
+        console.line("the same command resumes it; ./run.sh status shows all runs")
         return EXIT_FAILED
-    finally:
-        run.finished_at, run.peak_memory_mb = time.time(), memory.peak_mb
-        runs.save(store.root, run)
+    run = runs.load(store.root, "last")
     _show_result(planned, store, console, run.ui_url)
-    wall = run.wall_s or 0.0
-    console.line(f"{wall / 60:.1f} min, peak memory {run.peak_memory_mb / 1024:.1f} GB   (run {run.run_id})")
+    console.line(f"{(run.wall_s or 0.0) / 60:.1f} min, peak memory {run.peak_memory_mb / 1024:.1f} GB   (run {run.run_id})")
     return EXIT_OK
-
-
-class _MemoryWatch:
-    """Samples the resident memory of this process and all its descendants; its peak is an honest figure for the whole run."""
-
-    EVERY_S = 1.0
-
-    def __init__(self) -> None:
-        self.peak_mb = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> _MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        import psutil
-
-        me = psutil.Process()
-        while not self._stop.wait(self.EVERY_S):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:
-                    continue  # it ended between the two looks
-            self.peak_mb = max(self.peak_mb, round(total / 2**20, 1))

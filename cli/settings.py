@@ -1,24 +1,16 @@
-"""Where things lie for this invocation: the data root, the caller's folder, Prefect's home; and Prefect's own settings."""
+"""Prefect's home and its settings for every synthloom process."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from core import keys
+from core.places import data_root
+
 DEFAULT_PORT = 4200
-
-
-def data_root() -> Path:
-    """Return the one folder that results land under: ``SYNTHLOOM_DATA``, else ``./data`` of the checkout."""
-    root = Path(os.environ.get("SYNTHLOOM_DATA") or Path(__file__).resolve().parent.parent / "data")
-    root = caller_path(str(root))
-    root.mkdir(parents=True, exist_ok=True)
-    return root
-
-
-def caller_path(text: str) -> Path:
-    """Return an absolute path for what the caller typed, relative to the folder run.sh was called from."""
-    return (Path(os.environ.get("SYNTHLOOM_CWD", ".")) / Path(text).expanduser()).resolve()
+PAGES_PORT = 4280
+WORK_POOL = "synthloom"
 
 
 def prefect_home() -> Path:
@@ -26,15 +18,32 @@ def prefect_home() -> Path:
     return data_root() / "prefect"
 
 
-def prefect_environment(api_url: str) -> dict[str, str]:
-    """Return the Prefect settings every synthloom process runs with: this API or none, no telemetry, a quiet console."""
+def auth_string() -> str:
+    """Return the API's ``user:password`` from the environment; empty where the server asks for none."""
+    return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or ""
+
+
+def prefect_environment(api_url: str, console: str = "INFO") -> dict[str, str]:
+    """Return the Prefect settings every synthloom process runs with: this API or none, no telemetry.
+
+    Args:
+        api_url: the server.
+        console: level of what goes to the process's own output, which for a service is its log file.
+    """
+    auth = auth_string()
     return {
         "PREFECT_HOME": str(prefect_home()),
         "PREFECT_API_URL": api_url,
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": console,
+        "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "180",
+        "PYTHONPATH": str(keys.ROOT),
+        "SYNTHLOOM_HOME": str(keys.ROOT),
+        "SYNTHLOOM_DATA": str(data_root()),
+        **({"PREFECT_API_AUTH_STRING": auth, "PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}),
     }

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from cli import runs, server, settings
-from core import leases
+from cli import cluster, pages, server, services, worker
+from core import leases, places, runs, usage
+from core.store import Store
 
 SHOWN = 10
 
 
 def collect() -> dict[str, Any]:
     """Return the state of this data root and host as JSON-ready values."""
-    root = settings.data_root()
+    root = places.data_root()
     found = server.find()
     shown = [runs.load(root, run_id) for run_id in runs.ids(root)[-SHOWN:]]
     return {
         "server": found.ui_url if found else None,
         "data_root": str(root),
         "disk_free_gb": round(shutil.disk_usage(root).free / 1e9, 1),
+        "services": [name for name in (pages.NAME, worker.NAME, cluster.SCHEDULER) if services.running(name)],
         "slots_taken": taken_slots(),
         "runs": [
             {
@@ -46,24 +49,41 @@ def _state(run: runs.Run) -> str:
     return run.state
 
 
-def taken_slots() -> list[str]:
-    """Return the device slots somebody on this host holds, by trying their locks."""
-    taken = []
-    for path in sorted(leases.default_folder().glob("*.slot")):
-        with path.open() as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                taken.append(path.stem)
-    return taken
+def taken_slots() -> dict[str, int]:
+    """Return how many lease units somebody on this host holds, by device: cores of the CPU, 64ths of a memory."""
+    return dict(Counter(name.rsplit("-", 1)[0] for name in leases.taken()))
+
+
+def costs(root: Path, run: runs.Run) -> list[dict[str, Any]]:
+    """Return what every finished step of a run cost, and the totals; a step that an earlier run did is counted too."""
+    store = Store(root)
+    done = []
+    for step in run.steps:
+        _, stage, key = step["output"].split("/")
+        record = store.done(stage, key)
+        if record:
+            done.append((step["label"], record.usage))
+    return usage.rows(done)
+
+
+def costs_as_text(run: runs.Run, rows: list[dict[str, Any]]) -> str:
+    """Return a run's costs as a table."""
+    if not rows:
+        return f"{run.run_id}  {run.state}  {run.title}: no step has finished"
+    width = max(len(row["step"]) for row in rows)
+    titles = [title for title in rows[0] if title != "step"]
+    lines = [f"{run.run_id}  {run.state}  {run.title}", f"{'step':<{width}}  " + "  ".join(f"{title:>11}" for title in titles)]
+    lines += [f"{row['step']:<{width}}  " + "  ".join(f"{row[title]:>11,.1f}" for title in titles) for row in rows]
+    return "\n".join(lines)
 
 
 def as_text(state: dict[str, Any]) -> str:
     """Return the state as lines."""
     lines = [
         f"server     {state['server'] or 'none; ./run.sh up starts one'}",
+        f"beside it  {', '.join(state['services']) or 'nothing'}",
         f"data root  {state['data_root']}, {state['disk_free_gb']} GB free",
-        f"slots      {', '.join(state['slots_taken']) + ' taken' if state['slots_taken'] else 'all free'}",
+        f"slots      {_slots_as_text(state['slots_taken'])}",
         "runs       " + ("newest last" if state["runs"] else "none yet; start with ./run.sh"),
     ]
     for run in state["runs"]:
@@ -72,3 +92,10 @@ def as_text(state: dict[str, Any]) -> str:
         lines += [f"      {run['error'].splitlines()[0]}"] if run["error"] else []
         lines += [f"      {run['report']}"] if run["state"] == "completed" else []
     return "\n".join(lines)
+
+
+def _slots_as_text(taken: dict[str, int]) -> str:
+    cores, rest = taken.get("cpu", 0), {name: count for name, count in taken.items() if name not in ("cpu", "memory")}
+    parts = [f"{cores} CPU cores"] if cores else []
+    parts += [f"{count} of 64 parts of {name}" for name, count in rest.items()]
+    return ", ".join(parts) + " taken" if parts else "all free"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,8 +55,8 @@ def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[P
     layers = [load_yaml(path) for path in files]
     for layer in layers:
         chosen = {key: str(layer.pop(key)) for key in ("dataset", "preset") if isinstance(layer.get(key), str)} | chosen
-    dataset = chosen.get("dataset") or str(merged.get("dataset"))
-    merged.dataset = load_choice(folder / "datasets", "dataset", dataset)
+    if "dataset" in merged:
+        merged.dataset = load_choice(folder / "datasets", "dataset", chosen.get("dataset") or str(merged.dataset))
     if "preset" in chosen:
         layers.insert(0, load_choice(folder / "presets", "preset", f"{flow}-{chosen['preset']}"))
     dotted = [f"{key}={value}" for key, value in words if key not in ("dataset", "preset")]
@@ -66,6 +68,27 @@ def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[P
     except OmegaConfBaseException as error:
         raise InvalidValueError(str(error).splitlines()[0], where=flow, allowed="key=value with dotted keys", received=dotted) from error
     return build(cls, plain, flow)
+
+
+def as_command(flow: str, config: Any, configs: Path | None = None) -> str:
+    """Return the shortest ``./run.sh`` command that gives this configuration: what differs from the flow's (and dataset's) defaults."""
+    given = to_dict(config)
+    name = given.get("dataset", {}).get("name", "")
+    known = ((configs or ROOT / "configs") / "datasets" / f"{name}.yaml").is_file()
+    default = to_dict(resolve(type(config), flow, [], configs=configs))
+    words = [f"dataset={name}"] if known and name != default["dataset"]["name"] else []
+    base = _flat(to_dict(resolve(type(config), flow, words, configs=configs)))
+    changed = {key: value for key, value in _flat(given).items() if key not in base or base[key] != value}
+    words += [f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for key, value in changed.items()]
+    return shlex.join(["./run.sh", flow, *words])
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) and item else {f"{prefix}{key}": item}
+    return flat
 
 
 def parse_override(word: str) -> tuple[str, str]:

@@ -45,7 +45,8 @@ class Stage:
     deterministic: bool = True
     """Whether the same request gives the same bytes."""
     sharded: bool = False
-    """Whether the work is cut into ``request.shards`` parts that are finished, recorded and resumed one by one."""
+    """Whether the work is cut into ``request.shards`` parts that are finished, recorded and resumed one by one. Its spec may define
+    ``shard_costs(request)``, one relative cost per shard, so that long shards are started first."""
 
 
 def external_path(**kwargs: Any) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from core import leases
 from core.contract import Stage
 from core.errors import InvalidValueError
 
@@ -14,6 +18,9 @@ SLOTS_PER_GPU = 4
 """Cap on children per GPU, whatever its memory: beyond it they only take turns."""
 MEMORY_SHARE = 0.9
 """Share of the free memory that is handed out."""
+NO_CAP = 10**9
+UNITS = 64
+"""Lease units that a GPU's memory, or the host's, is divided into."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class Device:
     name: str
     free_memory_mb: int
     """Free memory when it was looked at; for CPU slots the host's available memory, shared by all of them."""
+    total_memory_mb: int = 0
+    """All of its memory; 0 where only the free memory is known."""
 
     @property
     def label(self) -> str:
@@ -70,8 +79,11 @@ def cuda_devices() -> list[Device]:
         found = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            free = int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) >> 20
-            found.append(Device("cuda", index, str(pynvml.nvmlDeviceGetUUID(handle)), str(pynvml.nvmlDeviceGetName(handle)), free))
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            uuid, name = str(pynvml.nvmlDeviceGetUUID(handle)), str(pynvml.nvmlDeviceGetName(handle))
+            found.append(Device("cuda", index, uuid, name, int(memory.free) >> 20, int(memory.total) >> 20))
+    except pynvml.NVMLError:
+        return []  # a card fell off the bus between counting and asking; the next look sees what is left
     finally:
         pynvml.nvmlShutdown()
     return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -93,38 +105,77 @@ def visible(devices: Sequence[Device], setting: str | None) -> list[Device]:
 def mps_devices() -> list[Device]:
     """Return Apple's GPU as one device on Apple silicon."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return [Device("mps", 0, "mps", "Apple GPU", available_memory_mb())]
+        return [Device("mps", 0, "mps", "Apple GPU", *memory_mb())]
     return []
 
 
 def cpu_devices() -> list[Device]:
     """Return one slot per core this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = available_memory_mb()
-    return [Device("cpu", index, f"cpu-{index}", platform.processor() or platform.machine(), free) for index in range(cores)]
+    free, total = memory_mb()
+    return [Device("cpu", index, f"cpu-{index}", platform.processor() or platform.machine(), free, total) for index in range(cores)]
 
 
-def available_memory_mb() -> int:
-    """Return the memory that could be used without swapping, in MiB."""
+def memory_mb() -> tuple[int, int]:
+    """Return the memory that could be used without swapping, and all of it, in MiB."""
     import psutil
 
-    return int(psutil.virtual_memory().available) >> 20
+    memory = psutil.virtual_memory()
+    return int(memory.available) >> 20, int(memory.total) >> 20
 
 
-def slots(devices: Sequence[Device], stage: Stage) -> list[list[str]]:
-    """Return the lease names, one list per child that may run at the same time on these devices.
+def choices(devices: Sequence[Device], stage: Stage, folder: Path | None = None) -> list[leases.Choice]:
+    """Return where a child of this stage could run: one choice per GPU, or the CPU as the only one.
 
     A GPU holds floor(0.9 × free memory ÷ declared memory) children, at most :data:`SLOTS_PER_GPU`. A child on the CPU takes
-    ``cpu_threads`` core slots, and there are never more children than fit into the available memory, but always at least one.
+    ``cpu_threads`` cores and its share of the available memory. There is always room for one, which may still fit.
     """
-    gpus = [device for device in devices if device.kind != "cpu"]
-    if stage.uses_gpu and gpus:
-        return [[f"{gpu.uuid}-{slot}"] for gpu in gpus for slot in range(max(1, min(SLOTS_PER_GPU, _fitting(gpu, stage))))]
-    cores = [device for device in devices if device.kind == "cpu"] or cpu_devices()
+    held = leases.taken(folder)
+    gpus = _gpus(devices, stage)
+    if gpus:
+        return [leases.Choice(gpu.uuid, (_memory_pool(gpu, stage, held, SLOTS_PER_GPU),)) for gpu in gpus]
+    cores = _cores(devices)
     width = min(stage.cpu_threads, len(cores))
-    children = max(1, min(len(cores) // width, _fitting(cores[0], stage)))
-    return [[core.uuid for core in cores[child * width : (child + 1) * width]] for child in range(children)]
+    memory = dataclasses.replace(cores[0], uuid="memory")
+    pools = (leases.Pool(tuple(core.uuid for core in cores), width), _memory_pool(memory, stage, held, NO_CAP))
+    return [leases.Choice("cpu", pools)]
 
 
-def _fitting(device: Device, stage: Stage) -> int:
-    return int(MEMORY_SHARE * device.free_memory_mb // max(1, stage.memory_mb))
+def parallel(devices: Sequence[Device], stage: Stage, together: int = 1) -> int:
+    """Return how many children of a stage may run at the same time on devices that nobody else uses."""
+    gpus = _gpus(devices, stage)
+    if gpus:
+        return max(1, sum(_children(gpu, stage, SLOTS_PER_GPU) for gpu in gpus) // together)
+    cores = _cores(devices)
+    return min(len(cores) // min(stage.cpu_threads, len(cores)), _children(cores[0], stage, len(cores)))
+
+
+def _gpus(devices: Sequence[Device], stage: Stage) -> list[Device]:
+    return [device for device in devices if device.kind != "cpu"] if stage.uses_gpu else []
+
+
+def _cores(devices: Sequence[Device]) -> list[Device]:
+    return [device for device in devices if device.kind == "cpu"] or cpu_devices()
+
+
+def _children(device: Device, stage: Stage, cap: int) -> int:
+    return max(1, min(cap, int(MEMORY_SHARE * device.free_memory_mb // max(1, stage.memory_mb))))
+
+
+def _memory_pool(device: Device, stage: Stage, held: Sequence[str], cap: int) -> leases.Pool:
+    """Return the units of a device's memory that may be handed out, and how many of them a child takes.
+
+    What our own children hold already is not free for NVML any more, but it is leased, so it is added to what may be handed out;
+    what foreign processes use is not. (A child that was leased memory but has not allocated it yet is counted as if it had.)
+    """
+    total = device.total_memory_mb or device.free_memory_mb
+    unit = max(1e-3, MEMORY_SHARE * total / UNITS)
+    names = [f"{device.uuid}-{number:02d}" for number in range(UNITS)]
+    ours = [name for name in names if name in held]
+    open_mb = min(MEMORY_SHARE * total, MEMORY_SHARE * device.free_memory_mb + len(ours) * unit)
+    capacity = max(1, min(UNITS, math.floor(round(open_mb / unit, 6))))
+    children = max(1, min(cap, int(open_mb // max(1, stage.memory_mb))))
+    # As few units as hold the declared memory, but so many that no more than ``children`` fit.
+    tight = max(math.ceil(stage.memory_mb / unit), capacity // (children + 1) + 1)
+    free = [name for name in names if name not in held][: max(0, capacity - len(ours))]
+    return leases.Pool(tuple(sorted([*ours, *free])), tight if tight * children <= capacity else max(1, capacity // children))

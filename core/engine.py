@@ -9,14 +9,15 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import atomic, devices, environments, keys, leases
+from core import atomic, devices, environments, keys, launcher, leases, shards
 from core.contract import to_dict
-from core.errors import InvalidValueError
+from core.devices import Device
+from core.errors import InvalidValueError, StageCrashed, StageFailed
 from core.graph import Step
 from core.launcher import OutOfDeviceMemory, Usage, clean_environment, run_child
 from core.store import Done, Store
@@ -33,38 +34,65 @@ class Engine:
     """What is needed to do steps on this host."""
 
     store: Store
-    devices: Sequence[devices.Device] = field(default_factory=devices.discover)
+    devices: Sequence[Device] = field(default_factory=devices.discover)
     observe: Observer = ignore_events
     lease_folder: Path | None = None
+    stop: Callable[[], bool] = launcher.cancelled
+    """Asked while waiting and while a child runs; True ends both."""
 
     def parallel(self, step: Step) -> int:
         """Return how many children of this step's stage may run at the same time."""
-        return len(devices.slots(self.devices, step.stage))
+        return devices.parallel(self.devices, step.stage, shards.wanted_devices(step.request))
 
-    def shard_groups(self, step: Step) -> list[list[int]]:
-        """Return the unfinished shards, dealt to as many children as may run at once; empty when none is left."""
+    def shard_groups(self, step: Step, width: int | None = None) -> list[list[int]]:
+        """Return the unfinished shards, dealt to as many children as may run at once, long ones first; empty when none is left.
+
+        Args:
+            step: a step of a sharded stage; of any other there are none.
+            width: how many children may run at once, where that is not for this host alone to say.
+        """
         if not step.stage.sharded or self.store.done(step.stage.name, step.key):
             return []
         finished = set(self.store.done_shards(step.stage.name, step.key))
         pending = [shard for shard in range(step.shards) if shard not in finished]
-        width = min(self.parallel(step), len(pending))
-        return [pending[offset::width] for offset in range(width)]
+        return shards.deal(pending, shards.costs(step), width or self.parallel(step))
 
-    def run_shards(self, step: Step, shards: Iterable[int]) -> None:
+    def run_shards(self, step: Step, wanted: Iterable[int]) -> None:
         """Do some shards of a step in one child; shards that are done, also by another flow meanwhile, are passed over.
 
         Raises:
             StageFailed, StageCrashed, StageTimeout, StageCancelled: see :func:`core.launcher.run_child`.
         """
-        name = step.stage.name
+        name, order = step.stage.name, list(wanted)
         with ExitStack() as stack:
             # Sorted, so that two flows that want overlapping shards cannot wait for each other in a circle.
-            locks = [stack.enter_context(self.store.locked(name, step.key, f"{shard:04d}")) for shard in sorted(shards)]
-            finished = set() if not self.store.done(name, step.key) else set(range(step.shards))
-            finished |= set(self.store.done_shards(name, step.key))
-            left = [shard for shard in sorted(shards) if shard not in finished]
-            if left:
-                self._child(step, left, locks)
+            locks = [stack.enter_context(self.store.locked(name, step.key, f"{shard:04d}", self.stop)) for shard in sorted(order)]
+            if not self.store.done(name, step.key):
+                self._shards(step, order, locks)
+
+    def _shards(self, step: Step, order: list[int], locks: list[int]) -> None:
+        """Run children until every shard is done or has failed for lack of device memory, which costs only the shard it met."""
+        failed: dict[int, OutOfDeviceMemory] = {}
+        while left := self._left(step, order, failed):
+            try:
+                self._child(step, step.request, left, locks)
+            except OutOfDeviceMemory as error:
+                culprit = next(iter(self._left(step, left)), None)
+                if culprit is None:
+                    continue
+                smaller = _with_half_batch(step.request)
+                failed[culprit] = error
+                if smaller is not None:
+                    self._say(step, f"out of device memory in shard {culprit}; trying it once more with half the batch")
+                    with suppress(OutOfDeviceMemory):
+                        self._child(step, smaller, [culprit], locks)
+                        del failed[culprit]
+        if failed:
+            raise next(iter(failed.values()))
+
+    def _left(self, step: Step, order: Sequence[int], failed: Iterable[int] = ()) -> list[int]:
+        passed = {*self.store.done_shards(step.stage.name, step.key), *failed}
+        return [shard for shard in order if shard not in passed]
 
     def run(self, step: Step) -> Done:
         """Do a step to its end (for a sharded one: what is left of it, then the combining) and return its done record.
@@ -73,27 +101,52 @@ class Engine:
             StageFailed, StageCrashed, StageTimeout, StageCancelled: see :func:`core.launcher.run_child`.
         """
         name = step.stage.name
-        with self.store.locked(name, step.key) as lock:
+        with self.store.locked(name, step.key, stop=self.stop) as lock:
             done = self.store.done(name, step.key)
             if done:
                 return done
             _check_inputs(self.store, step)
-            self._child(step, None, [lock])
+            try:
+                self._child(step, step.request, None, [lock])
+            except OutOfDeviceMemory:
+                smaller = _with_half_batch(step.request)
+                if smaller is None:
+                    raise
+                self._say(step, "out of device memory; trying once more with half the batch")
+                self._child(step, smaller, None, [lock])
             return self.store.publish(name, step.key, step.identity, self._total_usage(step))
 
-    def _child(self, step: Step, shards: list[int] | None, locks: list[int]) -> None:
-        """Run one child on a leased device; after an out-of-memory exit once more with half the batch, where the request has one."""
-        request = step.request
-        try:
-            self._attempt(step, request, shards, locks)
-        except OutOfDeviceMemory:
-            smaller = _with_half_batch(request)
-            if smaller is None:
-                raise
-            self.observe(step, {"event": "log", "message": "out of device memory; trying once more with half the batch"})
-            self._attempt(step, smaller, shards, locks)
+    def _say(self, step: Step, message: str) -> None:
+        self.observe(step, {"event": "log", "message": message})
 
-    def _attempt(self, step: Step, request: Any, shards: list[int] | None, locks: list[int]) -> None:
+    def _child(self, step: Step, request: Any, wanted: list[int] | None, locks: list[int]) -> None:
+        """Run one child on a leased device; if the device disappears meanwhile, once more on another one."""
+        while True:
+            ranks = shards.wanted_devices(request)
+            on_gpu = step.stage.uses_gpu and any(device.kind != "cpu" for device in self.devices)
+            stage = step.stage if on_gpu else dataclasses.replace(step.stage, cpu_threads=step.stage.cpu_threads * ranks)
+            places = devices.choices(self.devices, stage, self.lease_folder)
+            with leases.acquire(places, self.lease_folder, together=ranks if on_gpu else 1, stop=self.stop) as lease:
+                try:
+                    return self._attempt(step, request, wanted, lease, locks, ranks)
+                except (StageFailed, StageCrashed):
+                    left = self._without_lost(lease.places)
+                    if left is None:
+                        raise
+            self._say(step, f"{', '.join(lease.places)} disappeared; going on with {', '.join(device.label for device in left)}")
+            self.devices = left
+            wanted = None if wanted is None else self._left(step, wanted)
+
+    def _without_lost(self, places: Sequence[str]) -> list[Device] | None:
+        """Return the devices that are left if one of ``places`` is gone; None when all are there, or nothing is left."""
+        cards = {device.uuid for device in self.devices if device.kind == "cuda" and device.uuid in places}
+        lost = cards - {device.uuid for device in devices.cuda_devices()} if cards else set()
+        left = [device for device in self.devices if device.uuid not in lost]
+        return left if lost and left else None
+
+    def _attempt(
+        self, step: Step, request: Any, wanted: list[int] | None, lease: leases.Lease, locks: list[int], ranks: int
+    ) -> None:  # fmt: skip
         stage, folder = step.stage, self.store.attempt(step.stage.name, step.key)
         atomic.write_json(folder / "request.json", to_dict(request))
         interpreter = environments.python(stage.environment)
@@ -102,37 +155,32 @@ class Engine:
                 "environment is not built", where=f"stage {stage.name}", allowed=f"envs/{stage.environment}/.venv",
                 received="nothing there", hint=f"run ./run.sh setup {stage.environment}",
             )  # fmt: skip
-        with leases.acquire(devices.slots(self.devices, stage), self.lease_folder) as lease:
-            device, uuid = self._device(lease.slots[0])
-            command = [
-                str(interpreter), "-m", "core.host", f"tasks.{stage.name}", str(folder / "request.json"),
-                "--output", str(self.store.partial(stage.name, step.key)), "--data-root", str(self.store.root), "--final", step.output,
-                "--device", device, *(["--shards", ",".join(map(str, shards))] if shards is not None else []),
-            ]  # fmt: skip
-            usage = run_child(
-                command, title=step.label, environment=clean_environment(stage.cpu_threads, uuid, self.store.root / "cache"),
-                log=folder / "output.log", time_limit_s=stage.time_limit_s, silence_limit_s=stage.silence_limit_s,
-                observer=lambda event: self.observe(step, event), descriptors=[*lease.descriptors, *locks], cwd=keys.ROOT,
-            )  # fmt: skip
+        cards = [device for device in self.devices if device.kind != "cpu" and device.uuid in lease.places]
+        device = cards[0].kind if cards else "cpu"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
+        command = [
+            str(interpreter), *torchrun, "-m", "core.host", f"tasks.{stage.name}", str(folder / "request.json"),
+            "--output", str(self.store.partial(stage.name, step.key)), "--data-root", str(self.store.root), "--final", step.output,
+            "--device", device, *(["--shards", ",".join(map(str, wanted))] if wanted is not None else []),
+        ]  # fmt: skip
+        visible = ",".join(card.uuid for card in cards if card.kind == "cuda")
+        usage = run_child(
+            command, title=step.label, environment=clean_environment(stage.cpu_threads, visible, self.store.root / "cache"),
+            log=folder / "output.log", time_limit_s=stage.time_limit_s, silence_limit_s=stage.silence_limit_s,
+            observer=lambda event: self.observe(step, event), descriptors=[*lease.descriptors, *locks], cwd=keys.ROOT,
+            stop=self.stop, gpus=len(cards),
+        )  # fmt: skip
         atomic.write_json(folder / "usage.json", usage.__dict__)
-        units = len(shards) if shards is not None else max(1, step.shards)
-        self.store.remember_usage(stage.name, usage.__dict__, units if shards is not None or not step.stage.sharded else 0)
-
-    def _device(self, slot: str) -> tuple[str, str]:
-        """Return (torch device kind, CUDA_VISIBLE_DEVICES) for a leased slot."""
-        for device in self.devices:
-            if device.kind != "cpu" and slot.startswith(device.uuid):
-                return device.kind, device.uuid if device.kind == "cuda" else ""
-        return "cpu", ""
+        units = len(wanted) if wanted is not None else max(1, step.shards)
+        self.store.remember_usage(stage.name, usage.__dict__, units if wanted is not None or not step.stage.sharded else 0)
 
     def _total_usage(self, step: Step) -> dict[str, float]:
-        """Sum what all attempts of a step cost (peak memory: the largest)."""
-        total = Usage(0.0, 0.0, 0.0)
+        """Sum what all attempts of a step cost (peaks: the largest)."""
+        total = dict.fromkeys((item.name for item in dataclasses.fields(Usage)), 0.0)
         for path in sorted((self.store.root / "attempts" / step.stage.name / step.key).glob("*/usage.json")):
-            part = Usage(**json.loads(path.read_text()))
-            peak = max(total.peak_memory_mb, part.peak_memory_mb)
-            total = Usage(round(total.wall_s + part.wall_s, 3), round(total.cpu_s + part.cpu_s, 3), peak)
-        return dict(total.__dict__)
+            for name, value in json.loads(path.read_text()).items():
+                total[name] = max(total[name], value) if "peak" in name else round(total[name] + value, 3)
+        return total
 
 
 def _check_inputs(store: Store, step: Step) -> None:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,9 @@ EXIT_FAILED = 70
 """The stage raised; the error event carries the traceback."""
 EXIT_OUT_OF_MEMORY = 77
 """The device's memory did not suffice; worth a second try with a smaller batch."""
+MAIN_RANK = 0
+
+Emit = Callable[[str, dict[str, Any]], None]
 
 
 class Terminated(BaseException):
@@ -98,10 +102,13 @@ def main(arguments: list[str]) -> int:
     """Run one stage and return the exit code."""
     options = _parse(arguments)
     as_child = os.environ.get("SYNTHLOOM_CHILD") == "1"
-    emit = print_human
+    emit: Emit = print_human
+    rank = int(os.environ.get("RANK", MAIN_RANK))
     if as_child:
         _die_with_parent()
         emit = Channel().emit
+    if rank != MAIN_RANK:
+        emit = _only_errors(emit)
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         spec = load_spec(options.stage)
@@ -115,15 +122,33 @@ def main(arguments: list[str]) -> int:
         )  # fmt: skip
         shards = None if options.shards is None else [int(part) for part in options.shards.split(",") if part]
         result = execute(spec.STAGE, request, context, shards)
-        if result is not None:
+        if result is not None and rank == MAIN_RANK:
             atomic.write_json(options.output / RESULT, result)
     except Terminated:
         return 128 + signal.SIGTERM
     except Exception as error:
-        emit("error", {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()})
+        emit("error", {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc(), **_gpu_peak()})
         return EXIT_OUT_OF_MEMORY if _is_out_of_memory(error) else EXIT_FAILED
-    emit("finished", {"message": f"{spec.STAGE.name} finished", "result": result})
+    emit("finished", {"message": f"{spec.STAGE.name} finished", "result": result, **_gpu_peak()})
     return 0
+
+
+def _only_errors(emit: Emit) -> Emit:
+    """Of the ranks of one training only the first speaks, unless another one fails."""
+
+    def quiet(event: str, values: dict[str, Any]) -> None:
+        if event == "error":
+            emit(event, values)
+
+    return quiet
+
+
+def _gpu_peak() -> dict[str, float]:
+    """Return the most GPU memory torch held, where this stage used torch on a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return {}
+    return {"gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1)}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import os
 import queue
 import signal
@@ -24,10 +25,14 @@ from typing import IO, Any
 from core import events
 from core.errors import StageCancelled, StageCrashed, StageFailed, StageTimeout
 from core.host import EXIT_OUT_OF_MEMORY
+from core.redact import redactor
 
 GRACE_S = 10.0
 """Between SIGTERM to the group and SIGKILL."""
 TAIL_LINES = 200
+LOG_LIMIT_CHARS = 20_000_000
+"""What a child prints beyond this is not kept, except for its last lines: a shouting child must not fill the disk."""
+STOP_EVERY_S = 0.5
 
 Observer = Callable[[dict[str, Any]], None]
 
@@ -43,6 +48,13 @@ class Usage:
     wall_s: float
     cpu_s: float
     peak_memory_mb: float
+    gpu_s: float = 0.0
+    """How long GPUs were leased to it, summed over them."""
+    gpu_peak_memory_mb: float = 0.0
+    """Most GPU memory torch held at a time, per card."""
+    read_mb: float = 0.0
+    written_mb: float = 0.0
+    """What it and its own children read and wrote through system calls, from the page cache as well as from disk."""
 
 
 @dataclass(eq=False)
@@ -56,6 +68,11 @@ class _Child:
     error: dict[str, Any] | None = None
     killed_for: type[Exception] | None = None
     usage: Usage | None = None
+    stop: Callable[[], bool] = field(default=lambda: False)
+    asked_to_stop: float = 0.0
+    logged_chars: int = 0
+    gpu_peak_memory_mb: float = 0.0
+    clean: Callable[[Any], Any] = field(default_factory=redactor)
 
 
 _live: set[_Child] = set()
@@ -78,6 +95,11 @@ def supervised() -> Iterator[None]:
         raise
 
 
+def cancelled() -> bool:
+    """Whether the run in this process was stopped."""
+    return _cancelled.is_set()
+
+
 def kill_all() -> None:
     """Kill the process groups of all live children, at once and without grace."""
     with _live_lock:
@@ -89,7 +111,7 @@ def kill_all() -> None:
 
 def run_child(
     command: Sequence[str], *, title: str, environment: Mapping[str, str], log: Path, time_limit_s: float, silence_limit_s: float,
-    observer: Observer, descriptors: Sequence[int] = (), cwd: Path | None = None,
+    observer: Observer, descriptors: Sequence[int] = (), cwd: Path | None = None, stop: Callable[[], bool] = cancelled, gpus: int = 0,
 ) -> Usage:  # fmt: skip
     """Run one stage child to its end.
 
@@ -103,6 +125,8 @@ def run_child(
         observer: receives every event, from this thread.
         descriptors: open files the child must inherit (leases, locks).
         cwd: working directory.
+        stop: asked twice a second; True kills the child.
+        gpus: how many GPUs it was leased.
 
     Raises:
         StageFailed: the stage raised; OutOfDeviceMemory if its device was too small.
@@ -110,14 +134,14 @@ def run_child(
         StageTimeout: a limit was passed.
         StageCancelled: the run was stopped.
     """
-    if _cancelled.is_set():
+    if stop():
         raise StageCancelled(f"{title} was not started: the run was cancelled")
     log.parent.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         pass_fds=tuple(descriptors), env=dict(environment), cwd=cwd,
     )  # fmt: skip
-    child = _Child(process)
+    child = _Child(process, stop=stop)
     with _live_lock:
         _live.add(child)
     try:
@@ -125,7 +149,7 @@ def run_child(
             _listen(child, log_file, observer, time_limit_s, silence_limit_s)
             usage = _reap(child)
         _raise_for_exit(child, title, log, time_limit_s, silence_limit_s)
-        return usage
+        return dataclasses.replace(usage, gpu_s=round(usage.wall_s * gpus, 3), gpu_peak_memory_mb=child.gpu_peak_memory_mb)
     except BaseException:
         child.killed_for = child.killed_for or StageCancelled
         raise
@@ -169,15 +193,27 @@ def _pump(stream: IO[bytes], lines: queue.Queue[str | None]) -> None:
 def _handle(child: _Child, line: str, log_file: IO[str], observer: Observer) -> None:
     event = events.decode(line)
     if event is None:
-        child.tail.append(line)
-        log_file.write(line + "\n")
-        log_file.flush()
+        text = child.clean(line)
+        child.tail.append(text)
+        _log(child, text, log_file)
         return
+    event = child.clean(event)
     if event["event"] == "error":
         child.error = event
     if event["event"] == "log":
-        log_file.write(str(event.get("message", "")) + "\n")
+        _log(child, str(event.get("message", "")), log_file)
+    child.gpu_peak_memory_mb = max(child.gpu_peak_memory_mb, float(event.get("gpu_peak_memory_mb") or 0.0))
     observer(event)
+
+
+def _log(child: _Child, text: str, log_file: IO[str]) -> None:
+    """Keep a line, up to the limit. A full disk costs log lines, not the child: its own error then says what is full."""
+    if child.logged_chars > LOG_LIMIT_CHARS:
+        return
+    child.logged_chars += len(text) + 1
+    with contextlib.suppress(OSError):
+        log_file.write(text + "\n" if child.logged_chars <= LOG_LIMIT_CHARS else "… the rest was not kept\n")
+        log_file.flush()
 
 
 def _check_limits(child: _Child, time_limit_s: float, silence_limit_s: float) -> bool:
@@ -185,6 +221,12 @@ def _check_limits(child: _Child, time_limit_s: float, silence_limit_s: float) ->
     if child.killed_for:
         return True
     now = time.monotonic()
+    if now - child.asked_to_stop >= STOP_EVERY_S:
+        child.asked_to_stop = now
+        if child.stop():
+            child.killed_for = StageCancelled
+            _end_group(child)
+            return True
     if now - child.started > time_limit_s or now - child.last_sign_of_life > silence_limit_s:
         child.killed_for = StageTimeout
         _end_group(child)
@@ -222,19 +264,31 @@ def _end_group(child: _Child) -> None:
 def _reap(child: _Child) -> Usage:
     """Wait for the leader and return its cost, as the kernel counted it for the child and what it waited for."""
     if child.usage is None:
+        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its counters are still there
+        read_mb, written_mb = _transferred_mb(child.process.pid)
         _, status, usage = os.wait4(child.process.pid, 0)
         child.process.returncode = os.waitstatus_to_exitcode(status)
         child.usage = Usage(
             wall_s=round(time.monotonic() - child.started, 3), cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
-            peak_memory_mb=round(usage.ru_maxrss / 1024, 1),
+            peak_memory_mb=round(usage.ru_maxrss / 1024, 1), read_mb=read_mb, written_mb=written_mb,
         )  # fmt: skip
     return child.usage
+
+
+def _transferred_mb(pid: int) -> tuple[float, float]:
+    """Return what a process read and wrote; zeros where the system does not tell (no /proc)."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    counters = {name: int(value) for name, _, value in (line.partition(": ") for line in lines)}
+    return round(counters.get("rchar", 0) / 2**20, 3), round(counters.get("wchar", 0) / 2**20, 3)
 
 
 def _raise_for_exit(child: _Child, title: str, log: Path, time_limit_s: float, silence_limit_s: float) -> None:
     code = child.process.returncode
     tail = "\n".join(list(child.tail)[-20:])
-    if child.killed_for is StageCancelled or _cancelled.is_set():
+    if child.killed_for is StageCancelled or (code and child.stop()):
         raise StageCancelled(f"{title} was stopped with its run")
     if child.killed_for is StageTimeout:
         raise StageTimeout(

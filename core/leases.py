@@ -1,4 +1,8 @@
-"""Device leases: an flock on a file per slot, inherited by the child, so a slot is free exactly when its user is gone."""
+"""Device leases: an flock on a file per slot, inherited by the child, so a slot is free exactly when its user is gone.
+
+A device is leased in units (cores of a CPU, 64ths of a GPU's or the host's memory), so that children of different stages, flows
+and users share it without ever being promised more than there is.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,43 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import StageTimeout
+from core.errors import StageCancelled, StageTimeout
 
 POLL_S = 0.05
 
 
-def default_folder() -> Path:
-    """Return the folder of slot files, shared by all users and flows of this host."""
-    folder = Path(os.environ.get("SYNTHLOOM_LEASES", Path(tempfile.gettempdir()) / "synthloom-leases"))
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o1777)
-    return folder
+@dataclass(frozen=True)
+class Pool:
+    """Units of one kind, of which a child needs some."""
+
+    names: tuple[str, ...]
+    take: int = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One place a child could run: every pool must give what is asked of it."""
+
+    place: str
+    """Identity of the device; also names the gate that those who wait for it queue at."""
+    pools: tuple[Pool, ...]
 
 
 @dataclass
 class Lease:
-    """Held slots; ``descriptors`` must be passed to the child, whose life then keeps them locked."""
+    """Held units; ``descriptors`` must be passed to the child, whose life then keeps them locked."""
 
-    slots: list[str]
+    places: list[str] = field(default_factory=list)
+    slots: list[str] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
 
     def release(self) -> None:
-        """Close this process's descriptors; the slots stay taken while a child still holds its own."""
+        """Close this process's descriptors; the units stay taken while a child still holds its own."""
         while self.descriptors:
             os.close(self.descriptors.pop())
 
@@ -43,50 +57,113 @@ class Lease:
         self.release()
 
 
-def acquire(choices: Sequence[Sequence[str]], folder: Path | None = None, timeout_s: float = 7 * 86400.0) -> Lease:
-    """Wait for one of several sets of slots and lock all of its members.
+def default_folder() -> Path:
+    """Return the folder of slot files, shared by all users and flows of this host."""
+    folder = Path(os.environ.get("SYNTHLOOM_LEASES", Path(tempfile.gettempdir()) / "synthloom-leases"))
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):  # somebody else made it at this very moment
+            folder.chmod(0o1777)
+    return folder
 
-    Whoever waits holds a gate, so that a child that needs several slots is not overtaken for ever by those that need one.
+
+def acquire(
+    choices: Sequence[Choice], folder: Path | None = None, *, together: int = 1, timeout_s: float = 7 * 86400.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Lease:  # fmt: skip
+    """Wait for ``together`` different choices and lock what they ask for.
+
+    Who waits for a place holds its gate, so that a child that needs many units is not overtaken for ever by those that need one,
+    and nobody waits for a place that somebody else does not want.
 
     Args:
-        choices: sets of slot names, each enough for one child.
+        choices: places that would do.
         folder: where the slot files live.
+        together: how many of them are needed at the same time (GPUs of one training).
         timeout_s: how long to wait.
+        stop: asked while waiting; True gives up.
 
     Raises:
-        StageTimeout: no set became free in time.
+        StageTimeout: nothing became free in time.
+        StageCancelled: ``stop`` said so.
     """
+    if together > len(choices):
+        raise StageTimeout(f"{together} devices are needed at the same time, {len(choices)} are there")
     place = folder or default_folder()
     deadline = time.monotonic() + timeout_s
-    gate = _open(place / "gate")
+    gates: dict[str, int] = {}
+    lease = Lease()
     try:
-        while not _try_lock(gate):
-            _wait(deadline, choices)
         while True:
-            for names in choices:
-                lease = _try_all(place, names)
-                if lease:
-                    return lease
-            _wait(deadline, choices)
+            _try_choices(place, choices, together, gates, lease)
+            if len(lease.places) == together:
+                return lease
+            if stop():
+                raise StageCancelled("the run was cancelled while it waited for a device")
+            if time.monotonic() > deadline:
+                raise StageTimeout(f"no device slot became free in time; waited for {together} of {[c.place for c in choices]}")
+            time.sleep(POLL_S)
+    except BaseException:
+        lease.release()
+        raise
     finally:
-        os.close(gate)
+        for gate in gates.values():
+            os.close(gate)
 
 
-def _wait(deadline: float, choices: Sequence[Sequence[str]]) -> None:
-    if time.monotonic() > deadline:
-        raise StageTimeout(f"no device slot became free in time; waited for one of {[list(names) for names in choices]}")
-    time.sleep(POLL_S)
+def _try_choices(place: Path, choices: Sequence[Choice], together: int, gates: dict[str, int], lease: Lease) -> None:
+    """Try every choice whose gate this waiter holds or can get; sorted, so that two wide waiters cannot wait for each other."""
+    for choice in sorted(choices, key=lambda item: item.place):
+        if choice.place in lease.places:
+            continue
+        if choice.place not in gates:
+            gate = _open(place / f"{choice.place}.gate")
+            if not _try_lock(gate):
+                os.close(gate)
+                if together > 1:
+                    return  # taking a later gate first could end in a circle
+                continue
+            gates[choice.place] = gate
+        held = _try_all(place, choice)
+        if held:
+            lease.places.append(choice.place)
+            lease.slots += held.slots
+            lease.descriptors += held.descriptors
+            if len(lease.places) == together:
+                return
 
 
-def _try_all(place: Path, names: Sequence[str]) -> Lease | None:
-    lease = Lease(list(names))
-    for name in names:
-        descriptor = _open(place / f"{name}.slot")
-        lease.descriptors.append(descriptor)
-        if not _try_lock(descriptor):
+def _try_all(place: Path, choice: Choice) -> Lease | None:
+    lease = Lease()
+    for pool in choice.pools:
+        missing = pool.take
+        for name in pool.names:
+            if not missing:
+                break
+            descriptor = _open(place / f"{name}.slot")
+            if _try_lock(descriptor):
+                lease.slots.append(name)
+                lease.descriptors.append(descriptor)
+                missing -= 1
+            else:
+                os.close(descriptor)
+        if missing:
             lease.release()
             return None
     return lease
+
+
+def taken(folder: Path | None = None) -> list[str]:
+    """Return the units that somebody on this host holds now, by trying their locks."""
+    found = []
+    for path in sorted((folder or default_folder()).glob("*.slot")):
+        descriptor = _open(path)
+        try:
+            if not _try_lock(descriptor):
+                found.append(path.stem)
+        finally:
+            os.close(descriptor)
+    return found
 
 
 def _open(path: Path) -> int:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from typing import Any
 
 from core import atomic, keys
 from core.context import SHARD_DONE, SHARDS
-from core.errors import StageCrashed
+from core.errors import StageCancelled, StageCrashed
 from core.host import RESULT
 
 DONE = "done.json"
+LOCK_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,22 @@ class Store:
         folder.rename(folder.with_name(f"{folder.name}.unrecorded-{os.getpid()}-{time.time_ns()}"))
 
     @contextmanager
-    def locked(self, stage: str, key: str, part: str = "whole") -> Iterator[int]:
+    def locked(self, stage: str, key: str, part: str = "whole", stop: Callable[[], bool] = lambda: False) -> Iterator[int]:
         """Hold the lock of a piece of work (or of one shard) and yield its descriptor, to be inherited by the child.
 
         Another flow that wants the same work waits here and then finds it done.
+
+        Raises:
+            StageCancelled: ``stop`` said so while waiting.
         """
         path = self.root / "locks" / stage / f"{key}.{part}"
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            while not _try_lock(descriptor):
+                if stop():
+                    raise StageCancelled(f"the run was cancelled while it waited for another one to finish {stage}/{key}")
+                time.sleep(LOCK_POLL_S)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -144,3 +151,11 @@ class Store:
             except json.JSONDecodeError:
                 continue  # the last line of a killed writer
         return records
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

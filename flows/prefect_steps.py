@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from core import devices
+from core import devices, launcher
 from core.contract import build, load_spec, to_dict
 from core.engine import Engine
-from core.errors import StageCrashed, StageTimeout
+from core.errors import InvalidValueError, StageCrashed, StageTimeout
 from core.graph import Graph, Step
+from core.heartbeat import Watch
 from core.store import Store
 
 RETRIES = 1
+CLUSTER_TIMEOUT_S = 20.0
+MAX_THREADS = 64
+"""Threads of a flow's task runner; most of them only wait for a child or for what comes before them."""
 PROGRESS_EVERY_S = 2.0
 """One artifact update costs about 10 ms on SQLite; more often helps nobody."""
 
@@ -41,11 +47,75 @@ def listen(listener: Listener) -> None:
     _listeners.append(listener)
 
 
-def to_work(step: Step, store: Store, wanted_devices: str) -> dict[str, Any]:
-    """Return a step as JSON, complete enough to be done anywhere that shares the data root."""
+def threads() -> TaskRunner[Any]:
+    """Return the task runner of a flow on one machine."""
+    return ThreadPoolTaskRunner(max_workers=MAX_THREADS)
+
+
+class Runner:
+    """Where tasks run: in this process's threads, or on a Dask cluster that exists already.
+
+    A context manager. On a cluster Dask chooses the host, by its workers' resource ``slot`` where they have one, and the lease on that
+    host chooses the device. Only an address is used, never a cluster object: the flow travels with every task, and a live cluster
+    cannot be pickled.
+    """
+
+    RESOURCE = "slot"
+
+    def __init__(self, cluster: str = "") -> None:
+        self.cluster = cluster
+        self._dask: Any = None
+        self._resources: dict[str, int] = {}
+        self.width: int | None = None
+        """Children that may run at once over all hosts; None: this host's own."""
+
+    def __enter__(self) -> Runner:
+        if self.cluster:
+            from prefect_dask.task_runners import DaskTaskRunner
+
+            self._dask = DaskTaskRunner(address=self.cluster, client_kwargs={"timeout": f"{CLUSTER_TIMEOUT_S:g}s"})
+            try:
+                self._dask.__enter__()
+                workers = self._dask.client.scheduler_info(n_workers=-1)["workers"].values()
+            except OSError as error:
+                raise InvalidValueError(
+                    f"no Dask scheduler answers ({error})", where="cluster", allowed="tcp://host:port", received=self.cluster,
+                    hint="./run.sh up --cluster 2 starts a local one",
+                ) from error  # fmt: skip
+            if not workers:
+                raise InvalidValueError("the cluster has no workers", where="cluster", allowed="at least one", received=self.cluster)
+            slots = [worker["resources"].get(self.RESOURCE) for worker in workers]
+            self._resources = {self.RESOURCE: 1} if all(slots) else {}
+            self.width = int(sum(slots)) if all(slots) else sum(worker["nthreads"] for worker in workers)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._dask is not None:
+            self._dask.__exit__(*exception)
+
+    def submit(self, task_: Task[..., Any], parameters: dict[str, Any], wait_for: list[PrefectFuture[Any]]) -> PrefectFuture[Any]:
+        """Submit a task run that starts after ``wait_for``."""
+        if self._dask is None:
+            return task_.submit(**parameters, return_state=False, wait_for=wait_for)
+        from dask.base import annotate
+
+        with annotate(resources=self._resources) if self._resources else nullcontext():
+            return self._dask.submit(task_, parameters=parameters, wait_for=wait_for)  # type: ignore[no-any-return]
+
+
+def to_work(step: Step, store: Store, wanted_devices: str, heartbeat: Path | None = None) -> dict[str, Any]:
+    """Return a step as JSON, complete enough to be done anywhere that shares the data root.
+
+    Args:
+        step: the step.
+        store: where its output goes.
+        wanted_devices: the ``devices`` setting.
+        heartbeat: of the run, where the work may be done out of its reach; see :mod:`core.heartbeat`.
+    """
     return {
         "stage": step.stage.name, "request": to_dict(step.request), "key": step.key, "label": step.label, "identity": step.identity,
         "parents": list(step.parents), "data_root": str(store.root), "devices": wanted_devices,
+        "heartbeat": str(heartbeat or ""),
     }  # fmt: skip
 
 
@@ -54,7 +124,9 @@ def from_work(work: dict[str, Any]) -> tuple[Step, Engine]:
     spec = load_spec(work["stage"])
     request = build(spec.Request, work["request"], work["stage"])
     step = Step(spec.STAGE, request, work["key"], work["label"], work["identity"], tuple(work["parents"]))
-    return step, Engine(Store(Path(work["data_root"])), devices.discover(work["devices"]), observe=Reporter())
+    store, found = Store(Path(work["data_root"])), devices.discover(work["devices"])
+    stop = Watch(Path(work["heartbeat"])) if work.get("heartbeat") else launcher.cancelled
+    return step, Engine(store, found, observe=Reporter(), stop=stop)
 
 
 class Reporter:
@@ -77,8 +149,7 @@ class Reporter:
             self._logger.error("%s: %s\n%s", event.get("type"), event.get("message"), event.get("traceback"))
         elif kind == "progress" and event.get("total"):
             self._progress(step, 100.0 * float(event["done"]) / float(event["total"]))
-        for listener in _listeners:
-            listener(step, event)
+        _tell(step, event)
 
     def _progress(self, step: Step, percent: float) -> None:
         now = time.monotonic()
@@ -116,38 +187,54 @@ def do_step(name: str, work: dict[str, Any]) -> dict[str, Any]:
     """Do a step to its end; returns its result."""
     step, engine = from_work(work)
     done = engine.run(step)
-    for listener in _listeners:
-        listener(step, {"event": "published", "result": done.result, "usage": done.usage})
+    _tell(step, {"event": "published", "result": done.result, "usage": done.usage})
     return done.result
 
 
-def run_graph(graph: Graph, engine: Engine, wanted_devices: str = "") -> None:
+def run_graph(
+    graph: Graph, engine: Engine, wanted_devices: str = "", runner: Runner | None = None, heartbeat: Path | None = None
+) -> None:  # fmt: skip
     """Submit every step that is not done, each after those it reads, and wait for all of them.
 
     Independent branches go on when one fails; the first failure is raised at the end.
 
+    Args:
+        graph: the work.
+        engine: knows what is done already, and this host's devices.
+        wanted_devices: the ``devices`` setting.
+        runner: where tasks run; this process's threads by default.
+        heartbeat: the run's, for work on other hosts.
+
     Raises:
         StageFailed, StageCrashed, StageTimeout, StageCancelled: from the first step that failed.
     """
+    place = runner or Runner()
     futures: dict[str, PrefectFuture[Any]] = {}
-    submitted: list[PrefectFuture[Any]] = []
+    submitted: list[tuple[Step, PrefectFuture[Any]]] = []
     for step in graph:
         if engine.store.done(step.stage.name, step.key):
             continue
-        work = to_work(step, engine.store, wanted_devices)
+        work = to_work(step, engine.store, wanted_devices, heartbeat if place.cluster else None)
         before = [futures[parent] for parent in step.parents if parent in futures]
-        groups = engine.shard_groups(step)
+        groups = engine.shard_groups(step, place.width)
         parts = [
-            do_shards.submit(f"{step.label} {number + 1}/{len(groups)}", work, group, return_state=False, wait_for=before)
+            place.submit(do_shards, {"name": f"{step.label} {number + 1}/{len(groups)}", "work": work, "shards": group}, before)
             for number, group in enumerate(groups)
-        ]  # fmt: skip
-        futures[step.output] = do_step.submit(step.label, work, return_state=False, wait_for=[*before, *parts])
-        submitted += [*parts, futures[step.output]]
-    for future in submitted:
+        ]
+        futures[step.output] = place.submit(do_step, {"name": step.label, "work": work}, [*before, *parts])
+        submitted += [(step, future) for future in [*parts, futures[step.output]]]
+    for step, future in submitted:
         future.wait()
-    failures = [future for future in submitted if not future.state.is_completed()]
+        if place.cluster and future is futures[step.output] and (done := engine.store.done(step.stage.name, step.key)):
+            _tell(step, {"event": "published", "result": done.result, "usage": done.usage})  # it happened in another process
+    failures = [future for _, future in submitted if not future.state.is_completed()]
     for future in sorted(failures, key=_is_consequence):
         future.result(raise_on_failure=True)
+
+
+def _tell(step: Step, event: dict[str, Any]) -> None:
+    for listener in _listeners:
+        listener(step, event)
 
 
 def _is_consequence(future: PrefectFuture[Any]) -> bool:

@@ -1,25 +1,34 @@
-"""What every flow's body does: build its graph from checked settings, run it under supervision, link the page."""
+"""What every flow's body does: build its graph from checked settings, run it under supervision, record the run, link the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect import get_run_logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
-from core import devices
+from core import atomic, config, devices, places, runs, usage
 from core.contract import build
 from core.engine import Engine
+from core.graph import FlowPlan
+from core.heartbeat import Heartbeat
 from core.keys import FileDigests
 from core.launcher import supervised
 from core.store import Store
-from flows.prefect_steps import quiet_console, run_graph
+from flows.prefect_steps import Runner, quiet_console, run_graph
 
-MAX_THREADS = 64
-"""Threads of a flow's task runner; most of them only wait for a child or for what comes before them."""
+PAGES_RECORD = "prefect/pages.json"
+"""Where the server of the result pages says its address, relative to the data root."""
 
 _on_started: list[Callable[[str], None]] = []
 """Who in this process wants to know the address of a run: the terminal."""
@@ -30,32 +39,82 @@ def on_started(listener: Callable[[str], None]) -> None:
     _on_started.append(listener)
 
 
-def run_body(name: str, module: Any, settings: dict[str, Any], data_root: str, cwd: str, command: str) -> str:
+@dataclass(frozen=True)
+class Flow:
+    """What :func:`run_body` must know of a flow."""
+
+    name: str
+    graph: Any
+    """Its graph module, with ``CONFIG``, ``title`` and ``build_graph``, and ``finish`` where there is something to do at the end."""
+
+
+def run_name(flow: Flow) -> Callable[[], str]:
+    """Return what Prefect calls to name a run: ``synthio · esc10 · n=50 · seed 1``."""
+
+    def name() -> str:
+        given = flow_run.parameters.get("config", {})
+        return str(flow.graph.title(build(flow.graph.CONFIG, given, flow.name)))
+
+    return name
+
+
+def run_body(flow: Flow, settings: Any, data_root: str = "", cwd: str = "", command: str = "") -> str:
     """Do a flow's work and return the path of its page relative to the data root.
 
     Args:
-        name: the flow's name.
-        module: its graph module, with ``CONFIG`` and ``build_graph``.
-        settings: the complete configuration, as plain JSON.
-        data_root: where results land.
-        cwd: folder that relative dataset paths refer to.
-        command: what to type to get the same results; shown on the page.
+        flow: the flow.
+        settings: the complete configuration, as the flow's own dataclass or as plain JSON.
+        data_root: where results land; empty: ``SYNTHLOOM_DATA``, else ``./data``.
+        cwd: folder that relative dataset paths refer to; empty: where run.sh or the worker was started.
+        command: what to type to get the same results; empty: made up from the settings.
 
     Raises:
         StageFailed, StageCrashed, StageTimeout, StageCancelled: from the first step that failed.
     """
     quiet_console()
-    config = build(module.CONFIG, settings, name)
-    root = Path(data_root)
+    checked = build(flow.graph.CONFIG, settings, flow.name)
+    root = places.data_root(data_root)
     digests = FileDigests(root / "digests.json")
-    plan = module.build_graph(config, digests, cwd=Path(cwd), command=command)
+    command = command or config.as_command(flow.name, checked)
+    plan = flow.graph.build_graph(checked, digests, cwd=Path(cwd) if cwd else places.caller_path("."), command=command)
     digests.save()
-    with supervised():
-        for listener in _on_started:
-            listener(ui_address())
-        run_graph(plan.graph, Engine(Store(root), devices.discover(config.devices)), config.devices)
-    link_page(name, root / plan.report)
+    store = Store(root)
+    with _recorded(flow.name, plan, root, command, config.to_yaml(checked)) as run, supervised(), Runner(checked.cluster) as runner:
+        engine = Engine(store, devices.discover(checked.devices))
+        with Heartbeat(root / "runs" / run.run_id / "heartbeat") as beat:
+            run_graph(plan.graph, engine, checked.devices, runner, beat.path)
+        if hasattr(flow.graph, "finish"):
+            get_run_logger().info(flow.graph.finish(checked, plan, store))
+        publish_artifacts(flow.name, plan, store)
     return f"{plan.report}/index.html"
+
+
+@contextmanager
+def _recorded(name: str, plan: FlowPlan, root: Path, command: str, text: str) -> Iterator[runs.Run]:
+    """Keep the run's record below the data root, whoever started it and however it ends."""
+    run = runs.Run(
+        run_id=runs.new_id(root, name, plan.name), flow=name, title=plan.title, command=command, started_at=time.time(),
+        steps=[{"label": step.label, "stage": step.stage.name, "output": step.output} for step in plan.graph],
+        report=plan.report, ui_url=ui_address(), extra={"pid": os.getpid(), "exports": plan.exports},
+    )  # fmt: skip
+    atomic.write_text(runs.folder(root, run.run_id) / runs.CONFIG, text)
+    runs.save(root, run)
+    for listener in _on_started:
+        listener(run.ui_url)
+    watch = usage.MemoryWatch()
+    try:
+        with watch:
+            yield run
+        run.state = "completed"
+    except Exception as error:
+        run.state, run.error = "failed", str(error)
+        raise
+    except BaseException as error:  # Ctrl-C, or the worker's SIGTERM when a run is cancelled in the UI
+        run.state, run.error = "cancelled", type(error).__name__
+        raise
+    finally:
+        run.finished_at, run.peak_memory_mb = time.time(), watch.peak_mb
+        runs.save(root, run)
 
 
 def ui_address() -> str:
@@ -65,10 +124,23 @@ def ui_address() -> str:
     return f"{(PREFECT_UI_URL.value() or '').rstrip('/')}/runs/flow-run/{run_id}"
 
 
-def link_page(name: str, report: Path) -> None:
-    """Leave the page's address and the score table with the run; Prefect's own pages cannot play audio."""
-    page = report / "index.html"
-    create_link_artifact(link=page.as_uri(), link_text="result page", key=f"{name}-page", description=f"`{page}`")
+def page_address(root: Path, report: str) -> str:
+    """Return the address of a page: on the page server where one was started, else the file's."""
+    try:
+        base = json.loads((root / PAGES_RECORD).read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return (root / report / "index.html").as_uri()
+    return f"{base}/{report}/index.html"
+
+
+def publish_artifacts(name: str, plan: FlowPlan, store: Store) -> None:
+    """Leave the page's address, the score table and the costs with the run; Prefect's own pages cannot play audio."""
+    page, report = page_address(store.root, plan.report), store.root / plan.report
+    create_link_artifact(link=page, link_text="result page", key=f"{name}-page", description=f"[{plan.title}]({page})")
     table = report / "scores.md"
     if table.is_file():
-        create_markdown_artifact(markdown=table.read_text(), key=f"{name}-scores", description="scores")
+        summary = f"## {plan.title}\n\n{table.read_text()}\n\n[page to look and listen]({page})\n"
+        create_markdown_artifact(markdown=summary, key=f"{name}-scores", description="scores")
+    costs = usage.table(plan.graph, store)
+    if costs:
+        create_table_artifact(table=costs, key=f"{name}-costs", description="what every step cost, over all attempts")

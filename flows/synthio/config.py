@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from core.contract import check_range
 from core.errors import InvalidValueError
+from flows.settings import RunSettings
 from tasks.caption import spec as caption
 from tasks.clap_filter import spec as clap_filter
 from tasks.generate import spec as generate
@@ -47,10 +48,10 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RunSettings):
     """A whole ``synthio`` run."""
 
-    dataset: Dataset
+    dataset: Dataset = Dataset(name="demo", prepare=prepare.Settings(split_column="split"))
     """The labelled clips."""
     num_samples: int = 50
     """Size of the gold subset drawn from the train split."""
@@ -81,10 +82,6 @@ class Config:
     clap_filter: clap_filter.Settings = field(default_factory=clap_filter.Settings)
     train_ast: train_ast.Settings = field(default_factory=train_ast.Settings)
     report: report.Settings = field(default_factory=report.Settings)
-    force: tuple[str, ...] = ()
-    """Stages to do again although they are done."""
-    devices: str = ""
-    """Devices to use, such as ``cuda:0`` or ``cpu``; empty: all there are."""
 
     def __post_init__(self) -> None:
         check_range("num_samples", self.num_samples, 1, 10_000_000)

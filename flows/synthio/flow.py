@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.running import MAX_THREADS, run_body
+from flows.prefect_steps import threads
+from flows.running import Flow, run_body, run_name
+from flows.settings import as_form
 from flows.synthio import graph
+from flows.synthio.config import Config
 
-_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=MAX_THREADS)
+as_form(Config)
+HOUSE = Flow("synthio", graph)
 
 
-@flow(name="synthio", flow_run_name="{title}", task_runner=_RUNNER, persist_result=False)
-def synthio(title: str, settings: dict[str, Any], data_root: str, cwd: str = ".", command: str = "./run.sh synthio") -> str:
+@flow(name="synthio", flow_run_name=run_name(HOUSE), task_runner=threads(), persist_result=False)
+def synthio(config: Config = Config(), data_root: str = "", cwd: str = "", command: str = "") -> str:  # noqa: B008 - frozen
     """Augment a small labelled set with generated clips and measure what it brings.
 
     Args:
-        title: name of the run.
-        settings: the complete configuration (``configs/synthio.yaml`` with overrides applied).
-        data_root: folder that results land under.
-        cwd: folder that relative dataset paths refer to.
-        command: what to type to get the same results.
+        config: the complete configuration.
+        data_root: folder that results land under; empty: the worker's SYNTHLOOM_DATA.
+        cwd: folder that relative dataset paths refer to; empty: where the worker was started.
+        command: what to type to get the same results; empty: made up from the settings.
     """
-    return run_body("synthio", graph, settings, data_root, cwd, command)
+    return run_body(HOUSE, config, data_root, cwd, command)
 
 
 FLOW = synthio

@@ -30,6 +30,11 @@ from tasks.train_text_to_audio import spec as train_text_to_audio
 CONFIG = Config
 
 
+def title(config: Config) -> str:
+    """Return the name of the run."""
+    return f"synthio · {config.dataset.name} · n={config.num_samples} · seed {config.draw_seed}"
+
+
 def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -> FlowPlan:
     """Return the run's work.
 
@@ -58,15 +63,14 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
             )
             step = graph.add("train_ast", request, f"train_ast {arm.name}, seed {seed}")
             arms.append(report.ArmRun(arm=arm.name, seed=seed, path=step.output))
-    title = f"synthio · {config.dataset.name} · n={config.num_samples} · seed {config.draw_seed}"
     page = graph.add(
         "report",
         report.Request(
-            title=title, prepare=prepared, gold=gold, generated=tuple(generated.values()), filtered=tuple(filtered.values()),
+            title=title(config), prepare=prepared, gold=gold, generated=tuple(generated.values()), filtered=tuple(filtered.values()),
             sources=tuple(filtered), arms=tuple(arms), command=command, config=as_given, settings=config.report,
         ),
     )  # fmt: skip
-    return FlowPlan(graph, title, config.dataset.name, page.output, [prepared, gold, *filtered.values()])
+    return FlowPlan(graph, title(config), config.dataset.name, page.output, [prepared, gold, *filtered.values()])
 
 
 def _with_absolute_paths(config: Config, cwd: Path) -> Config:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import plan, runs
+from cli import plan
 from cli.console import Console, summary
+from core import runs
 from core.graph import Graph
 from core.keys import FileDigests
 from core.store import Store
@@ -49,7 +50,9 @@ def run(data_root, *words, cwd=ROOT):
         (["export", "last", "--to", "csv"], "nothing ran yet"),
         (["export", "last"], "usage"),
         (["bench", "engin"], "did you mean 'engine'"),
-        (["status", "now"], "not understood"),
+        (["status", "now"], "nothing ran yet"),
+        (["down", "now"], "not understood"),
+        (["up", "--cluster", "many"], "a number of workers"),
     ],
 )
 def test_refusals_name_the_key_suggest_the_nearest_and_start_nothing(data_root, words, text):

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from core.contract import Stage, check_range, external_path, runtime_setting
 
-STAGE = Stage(name="count", environment="orchestrator", version=1, memory_mb=50, time_limit_s=120, silence_limit_s=60, sharded=True)
+STAGE = Stage(
+    name="count", environment="orchestrator", version=1, memory_mb=50, time_limit_s=120, silence_limit_s=60, sharded=True, uses_gpu=True
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class Request:
     """Does not change the output."""
     fail_shard: int = -1
     """Shard that raises."""
+    long_shard: int = -1
+    """Shard that is said to take ten times as long."""
+    memory_shard: int = -1
+    """Shard that runs out of memory at any batch size above ``fits``."""
+    fits: int = 0
+    """Batch size that the device's memory suffices for."""
+    crash_without: str = ""
+    """Crash while a file of this name plus the visible device's UUID is missing below the data root; what a lost device looks like."""
 
     def __post_init__(self) -> None:
         check_range("count.items", self.items, 0, 1_000_000)
@@ -38,3 +48,8 @@ class Result:
     """Number of items found in the shards."""
     total: int
     """Their sum."""
+
+
+def shard_costs(request: Request) -> list[float]:
+    """Return relative costs."""
+    return [10.0 if shard == request.long_shard else 1.0 for shard in range(request.shards)]

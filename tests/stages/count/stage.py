@@ -13,6 +13,11 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     for number, shard in enumerate(shards):
         with context.shard(shard) as folder:
             time.sleep(request.seconds_per_shard)
+            if shard == request.memory_shard and request.batch_size > request.fits:
+                raise MemoryError(f"batch of {request.batch_size} in shard {shard}")
+            card = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            if request.crash_without and not (context.data_root / f"{request.crash_without}{card}").exists():
+                os._exit(9)
             if shard == request.fail_shard:
                 raise RuntimeError(f"shard {shard} was told to fail")
             items = list(range(shard, request.items, request.shards))

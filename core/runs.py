@@ -17,7 +17,7 @@ CONFIG = "config.yaml"
 
 @dataclass
 class Run:
-    """One invocation of a flow."""
+    """One invocation of a flow, from the terminal, from the UI or by a schedule."""
 
     run_id: str
     flow: str
@@ -48,9 +48,17 @@ def folder(root: Path, run_id: str) -> Path:
     return root / "runs" / run_id
 
 
-def new_id(flow: str, name: str) -> str:
-    """Return a run id that sorts by time and says what ran: ``20261120-231502-synthio-esc10``."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{flow}-{name}"
+def new_id(root: Path, flow: str, name: str) -> str:
+    """Make a run's folder and return its id, which sorts by time and says what ran: ``20261120-231502-synthio-esc10``."""
+    base = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{flow}-{name}"
+    for number in range(1, 1000):
+        run_id = base if number == 1 else f"{base}-{number}"
+        try:
+            folder(root, run_id).mkdir(parents=True)
+        except FileExistsError:
+            continue  # another run of the same flow began in this second
+        return run_id
+    raise InvalidValueError("a thousand runs began in one second", where="runs", received=base)
 
 
 def save(root: Path, run: Run) -> None:

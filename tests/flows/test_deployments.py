@@ -1,0 +1,119 @@
+"""Deployments as Prefect's users know them: a real server, a real worker, runs by API, cancelled, scheduled."""
+
+import json
+import time
+
+import pytest
+
+from core import runs
+from tests.house import ROOT, House
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    made = House(tmp_path_factory.mktemp("house"))
+    up = made.cli("up")
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr + made.log("server") + made.log("worker")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def toy(house):
+    deployed = house.cli("deploy", "--file", str(ROOT / "tests/toy/prefect.yaml"))
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    found = {item["name"]: item for item in house.ask("deployments/filter", {})}
+    schedule = found["every-few-seconds"]["schedules"][0]
+    house.ask(f"deployments/{found['every-few-seconds']['id']}/schedules/{schedule['id']}", {"active": False}, "PATCH")
+    return found
+
+
+def start(house, deployment, config):
+    return house.ask(f"deployments/{deployment['id']}/create_flow_run", {"parameters": {"config": config}, "state": {"type": "SCHEDULED"}})[
+        "id"
+    ]
+
+
+def state(house, run_id):
+    return house.ask(f"flow_runs/{run_id}")["state"]
+
+
+def ended(house, run_id, limit_s=120):
+    return house.until(
+        lambda: (now := state(house, run_id))["type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") and now,
+        limit_s,
+        "the end of the run",
+    )
+
+
+def test_parameters_are_a_form_with_help_choices_and_closed_keys(toy):
+    schema = toy["form"]["parameter_openapi_schema"]
+    config = schema["definitions"]["Config"]
+    assert config["properties"]["items"]["description"].startswith("How many items") and config["additionalProperties"] is False
+    assert schema["definitions"]["Detail"]["properties"]["flavour"]["enum"] == ["plain", "salted"]
+    assert "in seconds" in schema["definitions"]["Detail"]["properties"]["seconds_per_shard"]["description"]
+    assert str(ROOT) not in json.dumps(toy["form"]), "no path of this machine is in the deployment"
+
+
+def test_run_of_a_deployment_works_and_leaves_record_costs_and_link(house, toy):
+    run_id = start(house, toy["form"], {"items": 12, "detail": {"flavour": "salted"}})
+    assert ended(house, run_id)["type"] == "COMPLETED", house.log("worker")
+    flow_run = house.ask(f"flow_runs/{run_id}")
+    assert flow_run["name"] == "toy · 12 items · salted"
+    artifacts = {item["key"]: item for item in house.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}})}
+    assert artifacts["toy-page"]["data"].startswith(f"[result page]({house.record('pages')['url']}/stages/count/")
+    costs = artifacts["toy-costs"]["data"]
+    rows = costs if isinstance(costs, list) else json.loads(costs)
+    assert [row["step"] for row in rows] == ["first", "beside", "last", "all"]
+    assert rows[-1]["wall s"] > 0 and rows[-1]["read MB"] > 0 and rows[-1]["written MB"] > 0 and rows[-1]["peak MB"] > 5
+    record = runs.load(house.root, "last")
+    assert record.state == "completed" and run_id in record.ui_url and record.peak_memory_mb > 20
+    status = house.cli("status", "last")
+    assert "beside" in status.stdout and "peak MB" in status.stdout
+
+
+def test_values_the_contract_refuses_never_start_a_stage(house, toy):
+    run_id = start(house, toy["form"], {"items": 5000})
+    assert ended(house, run_id)["type"] in ("FAILED", "CRASHED")
+    assert not house.children()
+
+
+def test_cancelling_in_the_ui_kills_the_children_within_fifteen_seconds(house, toy):
+    run_id = start(house, toy["form"], {"items": 7, "detail": {"seconds_per_shard": 100.0}})
+    children = house.until(house.children, 60, "the start of a child")
+    house.ask(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    asked = time.monotonic()
+    house.until(lambda: not house.children(), 15, f"the end of {children}")
+    assert time.monotonic() - asked < 15
+    assert ended(house, run_id, 60)["type"] == "CANCELLED"
+    assert runs.load(house.root, "last").state == "cancelled"
+
+
+def test_schedule_fires_and_a_second_run_is_not_started_beside_the_first(house, toy):
+    deployment = toy["every-few-seconds"]
+    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW" and deployment["global_concurrency_limit"]["limit"] == 1
+    schedule = deployment["schedules"][0]
+    house.ask(f"deployments/{deployment['id']}/schedules/{schedule['id']}", {"active": True}, "PATCH")
+    body = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    done = house.until(lambda: house.ask("flow_runs/filter", body), 120, "a scheduled run")
+    assert done[0]["auto_scheduled"]
+    house.ask(f"deployments/{deployment['id']}/schedules/{schedule['id']}", {"active": False}, "PATCH")
+
+
+def test_project_deploys_every_flow_with_schedule_limit_and_zombie_automation(house, toy):
+    deployed = house.cli("deploy")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    found = {item["name"]: item for item in house.ask("deployments/filter", {})}
+    from cli.flows import FLOWS
+
+    flows = {flow["id"]: flow["name"] for flow in house.ask("flows/filter", {})}
+    assert {flows[item["flow_id"]] for item in found.values()} >= set(FLOWS)
+    weekly = found["demo-weekly"]
+    assert weekly["schedules"][0]["schedule"] | {"day_or": True} == {"cron": "0 3 * * 1", "timezone": "Europe/Berlin", "day_or": True}
+    assert weekly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert all(item["description"] and item["tags"] for item in found.values())
+    automations = [item for item in house.ask("automations/filter", {}) if "silent" in item["name"]]
+    assert len(automations) == 1, "deploying twice makes one"
+    assert automations[0]["trigger"]["within"] == 540 and automations[0]["actions"][0]["type"] == "change-flow-run-state"

@@ -1,0 +1,25 @@
+"""Needs torch for its process group."""
+
+import os
+import time
+
+import torch
+
+from core.context import Context
+from tasks.ranks.spec import Request, Result
+
+
+def run(request: Request, context: Context) -> Result:
+    """Add the ranks up."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    value = torch.tensor([rank + 1])
+    if world > 1:
+        torch.distributed.init_process_group("gloo")
+        torch.distributed.all_reduce(value)
+    (context.data_root / f"rank-{rank}.pid").write_text(str(os.getpid()))
+    if rank == request.fail_rank:
+        raise RuntimeError(f"rank {rank} was told to fail")
+    if request.hang:
+        context.log("hanging")
+        time.sleep(600)
+    return Result(total=int(value))
