@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -36,6 +37,9 @@ settings of a flow: configs/FLOW.yaml; datasets: configs/datasets/*.yaml
 """
 
 
+_DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
+
+
 def main(words: Sequence[str]) -> int:
     """Run one command and return the exit code."""
     arguments = list(words)
@@ -48,6 +52,14 @@ def main(words: Sequence[str]) -> int:
         return COMMANDS[name](rest) if name in COMMANDS else _flow(name, rest)
     except SynthloomError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(
+            f"{error.strerror}: {error.filename or 'the data root'}; make room or rights there, or set SYNTHLOOM_DATA=FOLDER",
+            file=sys.stderr,
+        )
         return 2
 
 

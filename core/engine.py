@@ -9,7 +9,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,11 @@ class Engine:
                 failed[culprit] = error
                 if smaller is not None:
                     self._say(step, f"out of device memory in shard {culprit}; trying it once more with half the batch")
-                    with suppress(OutOfDeviceMemory):
+                    try:
                         self._child(step, smaller, [culprit], locks)
                         del failed[culprit]
+                    except OutOfDeviceMemory as again:
+                        failed[culprit] = again
         if failed:
             raise next(iter(failed.values()))
 

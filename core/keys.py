@@ -48,7 +48,7 @@ def dependencies(request: Any) -> list[tuple[str, str]]:
 
 
 class FileDigests:
-    """SHA-256 of files and folders, remembered by (path, size, mtime, inode) so that a large dataset is read once."""
+    """SHA-256 of files and folders, remembered by (path, size, mtime, ctime, inode) so that a large dataset is read once."""
 
     def __init__(self, memory: Path) -> None:
         self._path = memory
@@ -63,7 +63,7 @@ class FileDigests:
     def file(self, path: Path) -> str:
         """Return the SHA-256 of a file's bytes."""
         status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]  # the change time: clocks and mtimes can be set back
         known = self._known.get(str(path))
         if known and known[:3] == stamp:
             return str(known[3])

@@ -85,18 +85,23 @@ class House:
 
     def children(self):
         """Return the numbers of the live stage children of this data root."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                    state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                except OSError:
-                    continue
-                if "core.host" in words and str(self.root) in words and state != "Z":
-                    found.append(int(entry.name))
-        return found
+        return list(stage_children(self.root))
 
     def close(self):
         self.cli("down")
         assert not self.children()
+
+
+def stage_children(root):
+    """Return {process: its parent} of the live stage children that work for a data root."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+            except OSError:
+                continue  # it ended between the two looks
+            if "core.host" in words and any(word.startswith(f"{root}/") for word in words) and state != "Z":
+                found[int(entry.name)] = int(parent)
+    return found

@@ -47,7 +47,7 @@ def test_sharded_step_is_done_and_published_with_digests(engine, make_step, data
     assert json.loads((output / "items.json").read_text()) == list(range(23))
     assert set(done.files) == {"items.json", "result.json"}
     assert not (data_root / "stages/count" / f"{step.key}.partial").exists()
-    assert len({pid for _, pid in work_log(data_root)}) == 2, "two slots, so two children shared the shards"
+    assert len({pid for _, pid, _ in work_log(data_root)}) == 2, "two slots, so two children shared the shards"
     assert done.usage["cpu_s"] > 0 and done.usage["peak_memory_mb"] > 5
 
 
@@ -87,7 +87,7 @@ def test_killed_child_leaves_finished_shards_and_the_next_run_goes_on(engine, ma
     thread.join()
     assert "SIGKILL" in str(crashes[0])
     assert do_all(engine, step).result["items"] == 12
-    shards = [shard for shard, _ in work_log(data_root)]
+    shards = [shard for shard, _, _ in work_log(data_root)]
     assert sorted(shards) == sorted(set(shards)), "no shard was done twice"
 
 
@@ -185,7 +185,7 @@ def test_two_engines_on_the_same_work_do_it_once(engine, make_step, data_root):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(int(shard) for shard, _ in work_log(data_root)) == [0, 1, 2, 3]
+    assert sorted(int(shard) for shard, _, _ in work_log(data_root)) == [0, 1, 2, 3]
     assert engine.store.done("count", step.key).result["items"] == 8
 
 

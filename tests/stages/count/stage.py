@@ -23,7 +23,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
             items = list(range(shard, request.items, request.shards))
             (folder / "items.json").write_text(json.dumps(items))
         with (context.data_root / "work.log").open("a") as log:
-            log.write(f"{shard} {os.getpid()}\n")
+            log.write(f"{shard} {os.getpid()} {context.output.name}\n")
         context.progress(number + 1, len(shards), "shards")
 
 

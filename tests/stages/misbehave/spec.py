@@ -12,7 +12,22 @@ STAGE = Stage(name="misbehave", environment="orchestrator", version=1, memory_mb
 class Request:
     """How to misbehave."""
 
-    how: Literal["raise", "segfault", "exit", "hang", "ignore_sigterm", "shout", "orphan", "print", "no_result", "memory", "none"] = "none"
+    how: Literal[
+        "raise",
+        "segfault",
+        "exit",
+        "hang",
+        "ignore_sigterm",
+        "shout",
+        "orphan",
+        "print",
+        "no_result",
+        "memory",
+        "leak",
+        "killed",
+        "full_disk",
+        "none",
+    ] = "none"
     """The way to fail; none does nothing at all, well."""
     salt: int = 0
     """Makes requests differ."""

@@ -26,12 +26,21 @@ def run(request: Request, context: Context) -> Result:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(3600)
     if request.how == "shout":
-        sys.stdout.write("x" * 20_000_000 + "\n")
-        for _ in range(20_000):
+        sys.stdout.write("x" * 60_000_000 + "\n")
+        for _ in range(200_000):
             print("all work and no play " * 10)
     if request.how == "orphan":
         child = subprocess.Popen(["sleep", "3600"])
         (context.data_root / "orphan.pid").write_text(str(child.pid))
+    if request.how == "leak":
+        token = os.environ["HF_TOKEN"]
+        print(f"token {token}")
+        context.log(f"the token is {token}")
+        raise ValueError(f"cannot log in with {token}")
+    if request.how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if request.how == "full_disk":
+        (context.output / "large.bin").write_bytes(b"x" * 40_000_000)
     if request.how == "print":
         print("a stray print on stdout")
         os.write(1, b"a line from C\n")
