@@ -9,7 +9,8 @@ from typing import Any
 
 from core.errors import InvalidValueError, nearest
 
-BENCHMARKS = {"engine": "benchmarks.engine"}
+BENCHMARKS = {"engine": ("benchmarks.engine", "benchmarks.throughput")}
+"""Modules by benchmark; a name that begins with a flow's measures a claim about that flow."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Figure:
     method: str
 
 
-def run_benchmarks(names: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
-    """Run the named benchmarks (``all``, or nothing, for every one); return the figures as dicts and as text.
+def chosen(names: Sequence[str]) -> list[str]:
+    """Return the benchmarks to run: the named ones; ``all``, or nothing, for every one.
 
     Raises:
         InvalidValueError: there is no benchmark of that name.
@@ -34,8 +35,12 @@ def run_benchmarks(names: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
     for name in wanted:
         if name not in BENCHMARKS:
             raise InvalidValueError("no such benchmark", where="bench", received=name, hint=nearest(name, BENCHMARKS))
-    figures: list[Figure] = []
-    for name in wanted:
-        figures += importlib.import_module(BENCHMARKS[name]).measure()
+    return wanted
+
+
+def run_benchmarks(wanted: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+    """Run benchmarks that :func:`chosen` returned; return the figures as dicts and as text."""
+    modules = [module for name in wanted for module in BENCHMARKS[name]]
+    figures = [figure for module in modules for figure in importlib.import_module(module).measure()]
     lines = [f"{'✓' if f.holds else '✗'} {f.benchmark}: {f.figure:g} {f.unit} (target {f.target})\n    {f.method}" for f in figures]
     return [asdict(figure) for figure in figures], "\n".join(lines)

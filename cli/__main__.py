@@ -221,10 +221,20 @@ def _export(words: list[str]) -> int:
 
 
 def _bench(words: list[str]) -> int:
-    from benchmarks.run import run_benchmarks
+    from benchmarks.run import chosen, run_benchmarks
+    from cli import server, settings
 
     as_json = bool(_take(words, "--json"))
-    figures, text = run_benchmarks(words)
+    wanted = chosen(words)
+    started_here = server.find() is None
+    prefect_server = server.start()
+    server.wait(prefect_server)
+    os.environ.update(settings.prefect_environment(prefect_server.api_url, console="CRITICAL"))
+    try:
+        figures, text = run_benchmarks(wanted)
+    finally:
+        if started_here:
+            server.stop()
     _print(as_json, figures, text)
     return 0 if all(figure["holds"] for figure in figures) else 1
 

@@ -106,6 +106,7 @@ class Engine:
         with self.store.locked(name, step.key, stop=self.stop) as lock:
             done = self.store.done(name, step.key)
             if done:
+                self.store.tidy(name, step.key)  # whoever published it may have been killed before
                 return done
             _check_inputs(self.store, step)
             try:

@@ -63,10 +63,11 @@ class FileDigests:
     def file(self, path: Path) -> str:
         """Return the SHA-256 of a file's bytes."""
         status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]  # the change time: clocks and mtimes can be set back
+        # The change time too: a modification time can be set back, by a copy or by a clock.
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         known = self._known.get(str(path))
-        if known and known[:3] == stamp:
-            return str(known[3])
+        if known and known[:-1] == stamp:
+            return str(known[-1])
         digest = file_digest(path)
         self._known[str(path)] = [*stamp, digest]
         self._changed = True

@@ -1,7 +1,7 @@
 """Where finished work lives: ``<data root>/stages/<stage>/<key>/`` with a done record, and nothing without one counts.
 
-A child writes into ``<key>.partial``. When it has finished, the folder is renamed to ``<key>`` and the done record, with the digest
-of every file, is written into it last. Shards inside a partial folder survive a kill and are not done again.
+A child writes into ``<key>.partial``. When it has finished, the done record, with the digest of every file, is written into that
+folder, and one rename to ``<key>`` publishes both. Shards inside a partial folder survive a kill and are not done again.
 """
 
 from __future__ import annotations
@@ -87,14 +87,23 @@ class Store:
             result = json.loads((partial / RESULT).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise StageCrashed(f"{stage} ended without a valid {RESULT} in {partial}: {error}") from error
-        shutil.rmtree(partial / SHARDS, ignore_errors=True)  # combined by now; a shard's record has no meaning once the whole is done
         if final.exists():
-            self.set_aside(final)  # published but never recorded: the process died between the two
-        files = {item.relative_to(partial).as_posix(): keys.file_digest(item) for item in sorted(partial.rglob("*")) if item.is_file()}
+            self.set_aside(final)  # its record was lost or damaged
+        files = {
+            item.relative_to(partial).as_posix(): keys.file_digest(item)
+            for item in sorted(partial.rglob("*"))
+            if item.is_file() and item.relative_to(partial).parts[0] not in (SHARDS, DONE)
+        }
         done = Done(stage, key, result, identity, usage, files, time.time())
+        # The record goes in first, so that one rename publishes the work together with its record: a kill in between loses nothing.
+        atomic.write_json(partial / DONE, done.__dict__)
         atomic.rename_folder(partial, final)
-        atomic.write_json(final / DONE, done.__dict__)
+        self.tidy(stage, key)
         return done
+
+    def tidy(self, stage: str, key: str) -> None:
+        """Remove the shards of finished work: they are combined by now, and a shard's record has no meaning once the whole is done."""
+        shutil.rmtree(self.output(stage, key) / SHARDS, ignore_errors=True)
 
     def set_aside(self, folder: Path) -> None:
         """Rename a folder out of the way, where nothing takes it for data."""

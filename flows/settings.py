@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
+import textwrap
+import types
 import typing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -35,9 +40,23 @@ def as_form(cls: type[T]) -> type[T]:
             continue
         seen.add(current)
         current.__pydantic_config__ = {"use_attribute_docstrings": True, "extra": "forbid"}
+        _describe_inherited(current)
         for hint in typing.get_type_hints(current).values():
             pending += [part for part in _parts(hint) if dataclasses.is_dataclass(part) and isinstance(part, type)]
     return cls
+
+
+def _describe_inherited(cls: Any) -> None:
+    """Give inherited fields their help text, since pydantic reads the docstrings of a class's own fields only."""
+    bases: list[Any] = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
+    for base in bases:
+        if base.__annotations__:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+            assert isinstance(body, ast.ClassDef)
+            for statement, after in itertools.pairwise(body.body):
+                if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    item = cls.__dataclass_fields__[ast.unparse(statement.target)]
+                    item.metadata = types.MappingProxyType({**item.metadata, "description": inspect.cleandoc(str(after.value.value))})
 
 
 def _parts(hint: Any) -> list[Any]:

@@ -84,3 +84,11 @@ def test_yaml_text_builds_the_same_configuration(configs, tmp_path):
     path = tmp_path / "kept.yaml"
     path.write_text(config.to_yaml(resolved))
     assert config.resolve(Toy, "toy", [], [path], configs) == resolved
+
+
+def test_command_names_what_differs_from_the_defaults_and_leads_back(configs):
+    mine = config.resolve(Toy, "toy", ["dataset=esc10", "dataset.root=/my data", "training.steps=7"], configs=configs)
+    command = config.as_command("toy", mine, configs)
+    assert command == "./run.sh toy dataset=esc10 'dataset.root=/my data' training.steps=7"
+    assert config.resolve(Toy, "toy", ["dataset=esc10", "dataset.root=/my data", "training.steps=7"], configs=configs) == mine
+    assert config.as_command("toy", config.resolve(Toy, "toy", [], configs=configs), configs) == "./run.sh toy"

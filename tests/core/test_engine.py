@@ -216,3 +216,27 @@ def test_step_whose_input_is_unfinished_is_refused(engine, make_step, data_root)
     second: Step = graph.add("count", type(first.request)(items=4, shards=1, before=first.output))
     with pytest.raises(ValueError, match="input is not finished"):
         engine.run(second)
+
+
+@pytest.mark.parametrize("moment", ["write_json", "rename_folder", "tidy"])
+def test_kill_at_any_moment_of_publishing_loses_no_shard(engine, make_step, data_root, monkeypatch, moment):
+    from core import atomic, store
+
+    step = make_step("count", items=6, shards=3)
+    engine.run_shards(step, [0, 1, 2])
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments, **named):
+        if moment != "write_json" or arguments[0].name == store.DONE:
+            raise Killed
+        return write(*arguments, **named)
+
+    write = atomic.write_json
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(store.Store if moment == "tidy" else atomic, moment, kill)
+        engine.run(step)
+    assert engine.run(step).result["items"] == 6
+    assert len(work_log(data_root)) == 3, "no shard was done twice"
+    assert {path.name for path in (data_root / step.output).iterdir()} == {"items.json", "result.json", "done.json"}

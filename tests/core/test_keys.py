@@ -118,3 +118,13 @@ def test_dependencies_are_found_in_nested_requests(extra_stages):
     path = "stages/prepare/" + "ab" * 10
     assert keys.dependencies(spec.Request(before=path + "/audio")) == [("prepare", "ab" * 10)]
     assert keys.dependencies(spec.Request(before="stages/prepare/short")) == []
+
+
+def test_unchanged_file_is_not_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"sound")
+    digests = keys.FileDigests(tmp_path / "memory.json")
+    digests.file(path)
+    digests.save()
+    monkeypatch.setattr(keys, "file_digest", lambda path: pytest.fail("read again"))
+    assert keys.FileDigests(tmp_path / "memory.json").file(path)
