@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from typing import Any
 
 from cli import services, settings
 from cli.services import ServiceError
@@ -37,9 +38,15 @@ class Server:
         return self.api_url.removesuffix("/api")
 
 
-def ask(api_url: str, path: str) -> bytes | None:
-    """Return the answer of a server to a GET request, or None when there is none; sends the auth string if there is one."""
-    request = urllib.request.Request(f"{api_url}/{path}")  # noqa: S310 - an http address of our own making
+def ask(api_url: str, path: str, body: dict[str, Any] | None = None) -> bytes | None:
+    """Return the answer of a server to a GET request (POST with a body), or None when there is none; sends the auth string if there is one.
+
+    Raises:
+        ServiceError: the server refuses the auth string.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{api_url}/{path}", data)  # noqa: S310 - an http address of our own making
+    request.add_header("Content-Type", "application/json")
     auth = settings.auth_string()
     if auth:
         request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from cli import server, services, settings
 from core import environments
 
 NAME = "worker"
+WORKER = "this-machine"
 START_LIMIT_S = 120.0
 
 
@@ -16,7 +18,7 @@ def start(prefect_server: server.Server) -> None:
     if services.running(NAME):
         return
     python = str(environments.python("orchestrator"))
-    command = [python, "-m", "prefect", "worker", "start", "--pool", settings.WORK_POOL, "--type", "process", "--name", "this-machine"]
+    command = [python, "-m", "prefect", "worker", "start", "--pool", settings.WORK_POOL, "--type", "process", "--name", WORKER]
     environment = {**os.environ, **settings.prefect_environment(prefect_server.api_url), "PREFECT_WORKER_QUERY_SECONDS": "3"}
     services.launch(NAME, command, environment)
 
@@ -27,4 +29,9 @@ def wait(prefect_server: server.Server) -> None:
     Raises:
         ServiceError: it ended, or did not come up in time.
     """
-    services.wait(NAME, lambda: server.ask(prefect_server.api_url, f"work_pools/{settings.WORK_POOL}") is not None, START_LIMIT_S)
+
+    def is_online() -> bool:
+        known = json.loads(server.ask(prefect_server.api_url, f"work_pools/{settings.WORK_POOL}/workers/filter", {}) or b"[]")
+        return any(item["name"] == WORKER and item["status"] == "ONLINE" for item in known)
+
+    services.wait(NAME, is_online, START_LIMIT_S)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from core.contract import check_range
 from core.errors import InvalidValueError
 from flows.settings import RunSettings
+from tasks.augment import spec as augment
 from tasks.caption import spec as caption
 from tasks.clap_filter import spec as clap_filter
 from tasks.generate import spec as generate
@@ -44,7 +45,7 @@ class Arm:
     name: str
     """Shown in the table."""
     sources: tuple[str, ...]
-    """``gold`` and names of generators; what the classifier is trained on."""
+    """``gold`` and names of generators and augmenters; what the classifier is trained on."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ class Config(RunSettings):
         }
     )  # fmt: skip
     """Ways to generate, by name."""
+    augmenters: dict[str, augment.Settings] = field(
+        default_factory=lambda: {
+            "noise": augment.Settings(method="random_noise"), "pitch": augment.Settings(method="pitch_shift"),
+            "chain": augment.Settings(method="audiomentations"), "room": augment.Settings(method="room"),
+        }
+    )  # fmt: skip
+    """Classical ways to alter the gold clips, by name; made only for arms that name them."""
     arms: tuple[Arm, ...] = (
         Arm("gold only", ("gold",)), Arm("gold + from noise", ("gold", "from_noise")), Arm("gold + from gold", ("gold", "from_gold")),
     )  # fmt: skip
@@ -86,7 +94,10 @@ class Config(RunSettings):
     def __post_init__(self) -> None:
         check_range("num_samples", self.num_samples, 1, 10_000_000)
         check_range("shards", self.shards, 1, 10_000)
-        known = ("gold", *self.generators)
+        known = ("gold", *self.generators, *self.augmenters)
+        twice = sorted(set(self.generators) & set(self.augmenters) | {"gold"} & {*self.generators, *self.augmenters})
+        if twice:
+            raise InvalidValueError("name used twice", where="generators, augmenters", allowed="different names, none gold", received=twice)
         for arm in self.arms:
             unknown = [source for source in arm.sources if source not in known]
             if unknown or not arm.sources:

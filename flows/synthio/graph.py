@@ -15,6 +15,7 @@ from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
 from core.keys import FileDigests
 from flows.synthio.config import Config, Dataset
+from tasks.augment import spec as augment
 from tasks.caption import spec as caption
 from tasks.clap_filter import spec as clap_filter
 from tasks.generate import spec as generate
@@ -54,7 +55,7 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     drawn = graph.add("stratify", stratify.Request(clips=prepared, num_samples=config.num_samples, seed=config.draw_seed)).output
     gold = graph.add("caption", caption.Request(clips=drawn, settings=config.caption)).output
     generated, filtered = _synthetic(graph, config, gold)
-    sources = {"gold": gold, **filtered}
+    sources = {"gold": gold, **filtered, **_augmented(graph, config, gold)}
     arms = []
     for arm in config.arms:
         for seed in config.training_seeds:
@@ -139,6 +140,17 @@ def _synthetic(graph: Graph, config: Config, gold: str) -> tuple[dict[str, str],
         for name, folder in generated.items()
     }
     return generated, filtered
+
+
+def _augmented(graph: Graph, config: Config, gold: str) -> dict[str, str]:
+    """Add the classical augmentations that some arm uses; they need no filter, since they are the gold clips themselves, altered."""
+    used = [name for name in config.augmenters if any(name in arm.sources for arm in config.arms)]
+    return {
+        name: graph.add(
+            "augment", augment.Request(clips=gold, shards=config.shards, settings=config.augmenters[name]), f"augment {name}"
+        ).output
+        for name in used
+    }
 
 
 def show(result: dict[str, Any]) -> str:

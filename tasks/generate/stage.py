@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from core import audio, keys, manifest
-from core.audio_checks import Limits, Unusable, check
+from core import audio, derived, manifest
 from core.context import Context
 from tasks.generate.sampling import chosen_sampler, sample
 from tasks.generate.spec import STAGE, Request, Result
@@ -43,7 +40,7 @@ def jobs(request: Request, table: pd.DataFrame) -> list[Job]:
         captions = json.loads(row.parameters).get("captions") or [row.caption]
         for iteration in range(request.settings.num_iters):
             index = iteration % len(captions)
-            seed = _seed(request.settings.seed, row.clip_id, iteration)
+            seed = derived.clip_seed(request.settings.seed, row.clip_id, iteration)
             # The model's key is in its path, the settings decide the sound: together with the seed they name the clip.
             name = manifest.clip_id(STAGE.name, request.model, row.clip_id, captions[index], seed, keys_of(request))
             made.append(
@@ -58,11 +55,6 @@ def keys_of(request: Request) -> str:
     return json.dumps(
         [s.initialize_audio, s.init_noise_level if s.initialize_audio else None, s.steps, s.cfg_scale, s.sampler, s.match_level]
     )
-
-
-def _seed(seed: int, clip_id: str, iteration: int) -> int:
-    """Return a clip's own seed, below 2³¹ so that every library takes it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{clip_id}/{iteration}".encode()).digest()[:4], "big") >> 1
 
 
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
@@ -120,35 +112,13 @@ def _write(
         "init_noise_level": s.init_noise_level if s.initialize_audio else None, "model": request.model,
         "sampler": chosen_sampler(s, model.model.diffusion_objective),
     }  # fmt: skip
-    values: dict[str, Any] = {
-        "label": job.label,
-        "caption": job.caption,
-        "split": "train",
-        "parents": [job.gold_id],
-        "parameters": parameters,
-    }
-    try:
-        check(sound[None], rate_hz, Limits(min_duration_s=0.0, max_duration_s=1e9))
-    except Unusable as error:
-        return manifest.row(job.clip_id, f"rejected/{job.clip_id}", STAGE.name, status="rejected", reason=str(error), **values)
-    path = folder / "audio" / f"{job.clip_id}.flac"
-    audio.write(path, sound, rate_hz, "PCM_16")
-    final = context.published(context.output / "audio" / path.name)
-    values |= {"duration_s": len(sound) / rate_hz, "sample_rate_hz": rate_hz, "channels": 1, "sha256": keys.file_digest(path)}
-    return manifest.row(job.clip_id, final, STAGE.name, **values)
+    values = {
+        "label": job.label, "caption": job.caption, "split": "train", "parents": [job.gold_id], "parameters": parameters,
+    }  # fmt: skip
+    return derived.write_clip(STAGE.name, job.clip_id, sound, rate_hz, values, context, folder)
 
 
 def run(request: Request, context: Context) -> Result:
-    """Combine the shards; sounds are hard-linked, so a kill in between loses nothing."""
-    target = context.output / "audio"
-    target.mkdir(exist_ok=True)
-    tables = []
-    for shard in range(request.shards):
-        folder = context.shard_folder(shard)
-        tables.append(manifest.read(folder))
-        for path in (folder / "audio").glob("*.flac"):
-            if not (target / path.name).exists():
-                os.link(path, target / path.name)
-    table = pd.concat(tables).sort_values("clip_id").reset_index(drop=True)
-    manifest.write(context.output, table)
+    """Combine the shards."""
+    table = derived.combine(context, request.shards)
     return Result(clips=len(table), rejected=int((table["status"] == "rejected").sum()), seconds=round(float(table["duration_s"].sum()), 3))

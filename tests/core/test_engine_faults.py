@@ -50,7 +50,7 @@ def test_full_disk_is_named_publishes_nothing_and_good_data_stays(extra_stages, 
         (data_root / "digests.json").write_text("{}")
         engine = engine_for(data_root)
         good = engine.run(make_step("misbehave", salt=1))
-        with pytest.raises(StageFailed, match="No space left on device|File too large"):
+        with pytest.raises(StageFailed, match=r"No space left on device|File too large"):
             engine.run(make_step("misbehave", how="full_disk"))
         assert engine.store.done("misbehave", good.key) == good
         if mounted:
