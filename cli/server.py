@@ -104,7 +104,12 @@ def start() -> Server:
     api_url = f"http://{services.LOOPBACK}:{port}/api"
     python = str(environments.python("orchestrator"))
     command = [python, "-m", "prefect", "server", "start", "--host", services.LOOPBACK, "--port", str(port)]
-    environment = {**os.environ, **settings.prefect_environment(api_url), "PREFECT_UI_API_URL": api_url}
+    environment = {
+        **os.environ,
+        **settings.prefect_environment(api_url),
+        "PREFECT_UI_API_URL": api_url,
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
     return Server(api_url, services.launch(NAME, command, environment, api_url=api_url))
 
 

@@ -127,7 +127,8 @@ class Engine:
         while True:
             ranks = shards.wanted_devices(request)
             on_gpu = step.stage.uses_gpu and any(device.kind != "cpu" for device in self.devices)
-            stage = step.stage if on_gpu else dataclasses.replace(step.stage, cpu_threads=step.stage.cpu_threads * ranks)
+            wide = dataclasses.replace(step.stage, cpu_threads=step.stage.cpu_threads * ranks, memory_mb=step.stage.memory_mb * ranks)
+            stage = step.stage if on_gpu else wide  # the ranks of a training on the CPU share one place
             places = devices.choices(self.devices, stage, self.lease_folder)
             with leases.acquire(places, self.lease_folder, together=ranks if on_gpu else 1, stop=self.stop) as lease:
                 try:

@@ -7,6 +7,7 @@ By hand it prints human lines and writes into ``--output``. The code that runs i
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import os
@@ -29,6 +30,8 @@ EXIT_FAILED = 70
 EXIT_OUT_OF_MEMORY = 77
 """The device's memory did not suffice; worth a second try with a smaller batch."""
 MAIN_RANK = 0
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -50,6 +53,16 @@ def _die_with_parent() -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _die_with_torchrun() -> None:
+    """Have the kernel kill this rank when torchrun ends, however it ends (on Linux; elsewhere there is no such order).
+
+    torchrun gives every rank a session of its own, where no signal to the child's group arrives, and the thread that watches stdin
+    does not get to run while a library holds the interpreter lock. Not for a lone child: the order is given for the parent's thread.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 class Channel:
@@ -106,6 +119,8 @@ def main(arguments: list[str]) -> int:
     rank = int(os.environ.get("RANK", MAIN_RANK))
     if as_child:
         _die_with_parent()
+        if "RANK" in os.environ:
+            _die_with_torchrun()
         emit = Channel().emit
     if rank != MAIN_RANK:
         emit = _only_errors(emit)
@@ -127,8 +142,10 @@ def main(arguments: list[str]) -> int:
     except Terminated:
         return 128 + signal.SIGTERM
     except Exception as error:
-        emit("error", {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc(), **_gpu_peak()})
-        return EXIT_OUT_OF_MEMORY if _is_out_of_memory(error) else EXIT_FAILED
+        code = EXIT_OUT_OF_MEMORY if _is_out_of_memory(error) else EXIT_FAILED
+        told = {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc(), "exit_code": code}
+        emit("error", {**told, **_gpu_peak()})
+        return code
     emit("finished", {"message": f"{spec.STAGE.name} finished", "result": result, **_gpu_peak()})
     return 0
 

@@ -198,8 +198,8 @@ def _handle(child: _Child, line: str, log_file: IO[str], observer: Observer) -> 
         _log(child, text, log_file)
         return
     event = child.clean(event)
-    if event["event"] == "error":
-        child.error = event
+    if event["event"] == "error" and child.error is None:
+        child.error = event  # the first: of several ranks the others only lose their connection to it
     if event["event"] == "log":
         _log(child, str(event.get("message", "")), log_file)
     child.gpu_peak_memory_mb = max(child.gpu_peak_memory_mb, float(event.get("gpu_peak_memory_mb") or 0.0))
@@ -296,7 +296,8 @@ def _raise_for_exit(child: _Child, title: str, log: Path, time_limit_s: float, s
             f"log: {log}\n{tail}"
         )
     if child.error is not None:
-        kind = OutOfDeviceMemory if code == EXIT_OUT_OF_MEMORY else StageFailed
+        # torchrun's own exit code hides that of its ranks, so the event says it too.
+        kind = OutOfDeviceMemory if EXIT_OUT_OF_MEMORY in (code, child.error.get("exit_code")) else StageFailed
         raise kind(f"{title}: {child.error.get('type')}: {child.error.get('message')}\nlog: {log}\n{child.error.get('traceback')}")
     if code:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -327,5 +328,8 @@ def clean_environment(threads: int, visible_devices: str = "", cache: Path | Non
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "WANDB_MODE": "disabled", "DO_NOT_TRACK": "1", "MPLBACKEND": "Agg",
     }  # fmt: skip
     if cache:
+        # Bytecode is kept there too, not beside the sources: the train environment imports 3,700 modules, 13 s without it, 5 s with.
+        del kept["PYTHONDONTWRITEBYTECODE"]
+        kept |= {"PYTHONPYCACHEPREFIX": str(cache / "bytecode")}
         kept |= {"MPLCONFIGDIR": str(cache / "matplotlib"), "NUMBA_CACHE_DIR": str(cache / "numba"), "XDG_CACHE_HOME": str(cache)}
     return kept

@@ -18,8 +18,8 @@ class Settings:
     """How to alter the clips."""
 
     method: Method = "audiomentations"
-    """``random_noise``: white noise at a random SNR; ``pitch_shift``: by a random interval, the duration kept; ``audiomentations``: a random
-    chain of gain, noise, filters, time stretch, pitch shift and time shift; ``room``: a random exponentially decaying room response."""
+    """``random_noise``: white noise at a random SNR; ``pitch_shift``: by a random interval, the duration kept; ``audiomentations``: a
+    random chain of gain, noise, filters, time stretch, pitch shift and time shift; ``room``: an exponentially decaying room response."""
     num_iters: int = 2
     """Copies per gold clip."""
     seed: int = 0

@@ -11,6 +11,7 @@ from transformers import ASTConfig, ASTForAudioClassification
 from core.errors import InvalidValueError
 from tasks.train_ast.fbank import MELS
 from tasks.train_ast.spec import Settings
+from tasks.training.dropout import replace_dropout
 
 PAPER_EPOCHS = 50
 
@@ -48,11 +49,17 @@ def recipe(settings: Settings, gold_clips: int) -> Recipe:
 
 
 def build_model(settings: Settings, classes: int, target_frames: int) -> ASTForAudioClassification:
-    """Return the model, with random weights or a local checkpoint's.
+    """Return the model, with random weights or a local checkpoint's; what it drops does not hang on the number of devices.
 
     Raises:
         InvalidValueError: the checkpoint's folder does not exist.
     """
+    model = _bare_model(settings, classes, target_frames)
+    replace_dropout(model)
+    return model
+
+
+def _bare_model(settings: Settings, classes: int, target_frames: int) -> ASTForAudioClassification:
     if settings.pretrained:
         if not Path(settings.pretrained).is_dir():
             raise InvalidValueError(

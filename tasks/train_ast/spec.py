@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from core.contract import Stage, check_range, external_path
+from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
 
 STAGE = Stage(name="train_ast", environment="train", version=1, memory_mb=2000, time_limit_s=48 * 3600, cpu_threads=1, uses_gpu=True)
@@ -35,12 +35,17 @@ class Settings:
     """Widest time mask of SpecAugment, in frames (cpu preset)."""
     masked_mels: int = 16
     """Widest frequency mask of SpecAugment, in mel bands (cpu preset)."""
+    num_devices: int = runtime_setting(default=1)
+    """Devices that one training is spread over: GPUs, or processes on a machine without. The engine starts as many ranks with torchrun;
+    each works on its part of every batch and the gradients are averaged, so the result is the same within rounding. (One exception: a
+    ``pretrained`` checkpoint whose own configuration drops attention weights draws these per rank. AST's published ones do not.)"""
 
     def __post_init__(self) -> None:
         check_range("train_ast.steps", self.steps, 0, 100_000_000)
         check_range("train_ast.gold_fraction", self.gold_fraction, 0.0, 1.0)
         check_range("train_ast.mixup", self.mixup, 0.0, 1.0)
         check_range("train_ast.evaluate_every", self.evaluate_every, 1, 1_000_000)
+        check_range("train_ast.num_devices", self.num_devices, 1, 64)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,24 @@ from transformers import ASTForAudioClassification
 
 from core import atomic
 from core.context import Context
+from core.contract import build, to_dict
 from tasks.train_ast import clips
 from tasks.train_ast.fbank import augment
 from tasks.train_ast.recipe import Recipe, build_model, parameter_count, recipe
 from tasks.train_ast.spec import Request, Result, Settings
+from tasks.training.distributed import (
+    average_gradients,
+    barrier,
+    broadcast_json,
+    broadcast_model,
+    broadcast_number,
+    is_main,
+    joined,
+    mean_over_ranks,
+    own_part,
+    world,
+)
+from tasks.training.dropout import expect_batch
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY = 50
@@ -24,14 +38,28 @@ CHECKPOINT_EVERY = 50
 
 
 def run(request: Request, context: Context) -> Result:
-    """Train one arm with one seed."""
+    """Train one arm with one seed, on this process's device or, started by torchrun, on one for each rank.
+
+    Every rank returns the result; rank 0 alone validates, selects and writes.
+    """
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    split = clips.read(request, context)
-    plan = recipe(request.settings, split.gold_clips)
-    torch.manual_seed(request.seed)
-    model = build_model(request.settings, len(split.classes), split.target_frames).to(context.device)
-    best_step, curve = _train(model, split, plan, request, context)
+    with joined(context.device):
+        if world() != request.settings.num_devices:
+            context.log(f"num_devices is {request.settings.num_devices}, but torchrun started {world()}; training on {world()}")
+        split = clips.read(request, context)
+        plan = recipe(request.settings, split.gold_clips)
+        torch.manual_seed(request.seed)
+        model = build_model(request.settings, len(split.classes), split.target_frames).to(context.device)
+        best_step, curve = _train(model, split, plan, request, context)
+        found = to_dict(_score_and_write(model, split, best_step, curve, context)) if is_main() else None
+        return build(Result, broadcast_json(found))
+
+
+def _score_and_write(
+    model: ASTForAudioClassification, split: clips.Split, best_step: int, curve: list[dict[str, float]], context: Context
+) -> Result:
+    """Predict the test once with the selected weights, write everything, and remove the checkpoint."""
     val, test = predict(model, split.val.banks, context.device), predict(model, split.test.banks, context.device)
     _write(model, split, val, test, curve, context)
     (context.output / CHECKPOINT).unlink(missing_ok=True)
@@ -72,8 +100,12 @@ def draw_batch(total: int, gold: int, size: int, gold_fraction: float, generator
 
 def batch_loss(
     model: ASTForAudioClassification, split: clips.Split, plan: Recipe, request: Request, step: int, device: str
-) -> torch.Tensor:
-    """Return the loss of one step; its clips and augmentation hang on (seed, step) only, so a resumed run goes on as it would have."""
+) -> tuple[torch.Tensor | None, int, int]:
+    """Return the mean loss over this rank's part of a batch (None when that is empty), the clips in it, and those of the whole batch.
+
+    Clips and augmentation hang on (seed, step) only, so a resumed run goes on as it would have. They are drawn for the whole batch
+    on every rank and then cut, so that they do not hang on the number of ranks either.
+    """
     settings, generator = request.settings, torch.Generator().manual_seed(request.seed * 1_000_003 + step)
     torch.manual_seed(request.seed * 7_919 + step)  # dropout
     rows = draw_batch(len(split.train.labels), split.gold_clips, plan.batch_clips, settings.gold_fraction, generator)
@@ -81,8 +113,13 @@ def batch_loss(
     if plan.augmented:
         banks = torch.stack([augment(part, generator, settings.masked_frames, settings.masked_mels) for part in banks])
         banks, targets = mix(banks, targets, settings, generator)
+    banks, targets = own_part(banks), own_part(targets)
+    if not len(banks):
+        return None, 0, len(rows)
+    expect_batch(model, len(rows))
     logits = model(input_values=banks.to(device)).logits
-    return torch.nn.functional.cross_entropy(logits, targets.to(device), label_smoothing=plan.label_smoothing)
+    loss = torch.nn.functional.cross_entropy(logits, targets.to(device), label_smoothing=plan.label_smoothing)
+    return loss, len(banks), len(rows)
 
 
 def mix(banks: torch.Tensor, targets: torch.Tensor, settings: Settings, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,46 +134,68 @@ def mix(banks: torch.Tensor, targets: torch.Tensor, settings: Settings, generato
 def _train(
     model: ASTForAudioClassification, split: clips.Split, plan: Recipe, request: Request, context: Context
 ) -> tuple[int, list[dict[str, float]]]:
-    """Train to the end, resuming at a checkpoint; leaves the weights with the best validation accuracy in the model."""
+    """Train to the end, resuming at a checkpoint; leaves the weights with the best validation accuracy in the model, on every rank.
+
+    Returns:
+        The selected step, and on rank 0 the curve.
+    """
+    broadcast_model(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, betas=plan.betas, weight_decay=plan.weight_decay)
-    state: dict[str, Any] = {"step": 0, "best": -1.0, "best_step": 0, "weights": copy.deepcopy(model.state_dict()), "curve": []}
-    path = context.output / CHECKPOINT
-    if path.is_file():
-        saved = torch.load(path, weights_only=True, map_location=context.device)
-        model.load_state_dict(saved.pop("model"))
-        optimizer.load_state_dict(saved.pop("optimizer"))
-        state = saved
-        context.log(f"resumed at step {state['step']}")
+    state = _resume(model, optimizer, context)
     for step in range(state["step"], plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.rate(step)
         model.train()
-        loss = batch_loss(model, split, plan, request, step, context.device)
         optimizer.zero_grad()
-        loss.backward()
+        loss, own, total = batch_loss(model, split, plan, request, step, context.device)
+        if loss is not None:
+            loss.backward()
+        average_gradients(model.parameters(), own, total)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         context.progress(step + 1, plan.steps, "steps")
         state["step"] = step + 1
         if (step + 1) % request.settings.evaluate_every == 0 or step + 1 == plan.steps:
-            _evaluate(model, split, float(loss.detach()), state, context)
-        if (step + 1) % CHECKPOINT_EVERY == 0:
-            with atomic.replacing(path) as temporary:
+            mean = mean_over_ranks(0.0 if loss is None else float(loss.detach()), own, total)
+            _select(model, split, mean, state, context)
+        if (step + 1) % CHECKPOINT_EVERY == 0 and is_main():
+            with atomic.replacing(context.output / CHECKPOINT) as temporary:
                 torch.save({**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, temporary)
     model.load_state_dict(state["weights"])
     return int(state["best_step"]), state["curve"]
 
 
-def _evaluate(model: ASTForAudioClassification, split: clips.Split, loss: float, state: dict[str, Any], context: Context) -> None:
-    """Look at the validation clips; keep the weights when they are the best so far (ties: lower validation loss)."""
+def _resume(model: ASTForAudioClassification, optimizer: torch.optim.Optimizer, context: Context) -> dict[str, Any]:
+    """Return the state to go on from: a checkpoint's, written with whatever number of ranks, or that of a fresh start."""
+    path = context.output / CHECKPOINT
+    state: dict[str, Any] = {"step": 0, "best": -1.0, "best_step": 0, "weights": copy.deepcopy(model.state_dict()), "curve": []}
+    if broadcast_number(path.is_file()):  # rank 0's word: all resume or none
+        saved = torch.load(path, weights_only=True, map_location=context.device)
+        model.load_state_dict(saved.pop("model"))
+        optimizer.load_state_dict(saved.pop("optimizer"))
+        state = saved
+        context.log(f"resumed at step {state['step']}")
+    barrier()  # rank 0 writes the next checkpoint only after everyone has read this one
+    return state
+
+
+def _select(model: ASTForAudioClassification, split: clips.Split, loss: float, state: dict[str, Any], context: Context) -> None:
+    """Let rank 0 look at the validation clips; every rank keeps the weights when they are the best so far."""
+    best = _evaluate(model, split, loss, state, context) if is_main() else False
+    if broadcast_number(best):
+        state["best_step"], state["weights"] = state["step"], copy.deepcopy(model.state_dict())
+
+
+def _evaluate(model: ASTForAudioClassification, split: clips.Split, loss: float, state: dict[str, Any], context: Context) -> bool:
+    """Add a point to the curve and return whether it is the best so far (ties: lower validation loss)."""
     probabilities = predict(model, split.val.banks, context.device)
     found = accuracy(probabilities, split.val.labels)
     val_loss = float(torch.nn.functional.nll_loss(torch.log(probabilities + 1e-9), split.val.labels))
     state["curve"].append({"step": state["step"], "loss": round(loss, 5), "val_accuracy": found, "val_loss": round(val_loss, 5)})
     context.metric("val_accuracy", found, state["step"])
-    if found - 1e-3 * val_loss > state["best"]:
-        state["best"], state["best_step"] = found - 1e-3 * val_loss, state["step"]
-        state["weights"] = copy.deepcopy(model.state_dict())
+    better = found - 1e-3 * val_loss > state["best"]
+    state["best"] = max(state["best"], found - 1e-3 * val_loss)
+    return better
 
 
 def _write(

@@ -17,6 +17,8 @@ class Request:
     """Rank that raises."""
     hang: bool = False
     """Whether all of them hang, after they have met."""
+    deaf: bool = False
+    """Whether they hang in a way that no thread and no signal handler of their own can end."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Needs torch for its process group."""
 
+import ctypes
+import json
 import os
 import time
 
@@ -16,10 +18,14 @@ def run(request: Request, context: Context) -> Result:
     if world > 1:
         torch.distributed.init_process_group("gloo")
         torch.distributed.all_reduce(value)
+    seen = {name: os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")}
+    (context.data_root / f"rank-{rank}.json").write_text(json.dumps({**seen, "device": context.device}))
     (context.data_root / f"rank-{rank}.pid").write_text(str(os.getpid()))
     if rank == request.fail_rank:
         raise RuntimeError(f"rank {rank} was told to fail")
     if request.hang:
         context.log("hanging")
+        if request.deaf:
+            ctypes.PyDLL(None).sleep(600)  # unlike CDLL, keeps the interpreter lock
         time.sleep(600)
     return Result(total=int(value))
