@@ -94,7 +94,7 @@ def _run_group(environment: str, paths: list[str], options: list[str]) -> Outcom
             "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "SYNTHLOOM_LEASES": f"{scratch}/leases", "PYTHONPATH": str(keys.ROOT),
             "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "WANDB_MODE": "disabled", "SYNTHLOOM_DATA": f"{scratch}/data",
         }  # fmt: skip
-        command = [str(environments.python(environment)), "-m", "pytest", f"--junitxml={report}", "--durations=5", *options, *paths]
+        command = [str(environments.python(environment)), "-m", "pytest", f"--junitxml={report}", "--durations=5", "-rsx", *options, *paths]
         finished = subprocess.run(command, cwd=keys.ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
         passed, failed, skipped = _counts(report)
     text, seconds = finished.stdout + finished.stderr, time.monotonic() - started
@@ -107,7 +107,9 @@ def _run_group(environment: str, paths: list[str], options: list[str]) -> Outcom
 
 def _short(output: str) -> str:
     """Of a green run keep what a reader may want: skips with their reasons, and the slowest tests."""
-    kept = [line for line in output.splitlines() if line.startswith("SKIPPED") or (" call " in line and line.strip()[0].isdigit())]
+    kept = [
+        line for line in output.splitlines() if line.startswith(("SKIPPED", "XFAIL")) or (" call " in line and line.strip()[0].isdigit())
+    ]
     return "".join(f"   {line}\n" for line in kept)
 
 

@@ -142,11 +142,11 @@ class Reporter:
         """Report one event."""
         kind = event["event"]
         if kind == "log":
-            self._logger.info(event.get("message", ""))
+            self._logger.info("%s: %s", step.label, event.get("message", ""))
         elif kind == "metric":
-            self._logger.debug("%s=%s at %s", event.get("name"), event.get("value"), event.get("step"))
+            self._logger.debug("%s: %s=%s at %s", step.label, event.get("name"), event.get("value"), event.get("step"))
         elif kind == "error":
-            self._logger.error("%s: %s\n%s", event.get("type"), event.get("message"), event.get("traceback"))
+            self._logger.error("%s: %s: %s\n%s", step.label, event.get("type"), event.get("message"), event.get("traceback"))
         elif kind == "progress" and event.get("total"):
             self._progress(step, 100.0 * float(event["done"]) / float(event["total"]))
         _tell(step, event)

@@ -109,14 +109,15 @@ def rows(arms: Sequence[Arm], settings: Settings) -> list[dict[str, str]]:
 def headline(arms: Sequence[Arm], settings: Settings) -> str:
     """Return the finding in one sentence, of the arm that is best on validation, chance included."""
     base = arms[0]
+    seeds = f"{len(base.test)} seed" + ("s" if len(base.test) > 1 else "")
     if len(arms) == 1:
-        return f"{base.name}: {percent(base.mean)} % test accuracy over {len(base.test)} seeds."
+        return f"{base.name}: {percent(base.mean)} % test accuracy over {seeds}."
     best = max(arms[1:], key=lambda arm: float(np.mean(arm.val)))  # never by test accuracy: that would be tuning on the test set
     low, high = statistics.paired_bootstrap(base.share, best.share, settings.bootstrap_draws, settings.seed)
     verdict = "it helps" if low > 0 else "it hurts" if high < 0 else "not clear: the interval holds zero"
     return (
         f"{best.name} {percent(best.mean)} % against {base.name} {percent(base.mean)} %: {100 * (best.mean - base.mean):+.1f} points, "
-        f"95 % interval over clips {100 * low:+.1f} … {100 * high:+.1f} at {len(base.test)} seeds; {verdict}."
+        f"95 % interval over clips {100 * low:+.1f} … {100 * high:+.1f} at {seeds}; {verdict}."
     )
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from core import atomic, manifest
+from core import atomic, audio, manifest
 from core.context import Context
 from core.gallery import pictures
 from core.gallery.page import render, trusted
@@ -95,12 +93,10 @@ def _clips(request: Request, context: Context) -> tuple[list[dict[str, str]], in
 
 def _clip(row: dict[str, Any], context: Context) -> dict[str, str]:
     source = context.resolve(row["path"])
-    target = context.output / "assets" / f"{row['clip_id']}{source.suffix}"
+    # WAV, since libsndfile writes FLAC without a seek table and chromium's player is dead after a jump near the end of such a file.
+    target = context.output / "assets" / f"{row['clip_id']}.wav"
     if not target.exists():
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, target)
+        audio.write(target, *audio.read(source), "PCM_16")
     picture = target.with_suffix(".png")
     pictures.write_spectrogram(picture, source)
     parameters, found = json.loads(row["parameters"]), json.loads(row["scores"])

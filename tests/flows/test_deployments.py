@@ -3,49 +3,9 @@
 import json
 import time
 
-import pytest
-
 from core import runs
-from tests.house import ROOT, House
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    made = House(tmp_path_factory.mktemp("house"))
-    up = made.cli("up")
-    try:
-        assert up.returncode == 0, up.stdout + up.stderr + made.log("server") + made.log("worker")
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def toy(house):
-    deployed = house.cli("deploy", "--file", str(ROOT / "tests/toy/prefect.yaml"))
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    found = {item["name"]: item for item in house.ask("deployments/filter", {})}
-    schedule = found["every-few-seconds"]["schedules"][0]
-    house.ask(f"deployments/{found['every-few-seconds']['id']}/schedules/{schedule['id']}", {"active": False}, "PATCH")
-    return found
-
-
-def start(house, deployment, config):
-    return house.ask(f"deployments/{deployment['id']}/create_flow_run", {"parameters": {"config": config}, "state": {"type": "SCHEDULED"}})[
-        "id"
-    ]
-
-
-def state(house, run_id):
-    return house.ask(f"flow_runs/{run_id}")["state"]
-
-
-def ended(house, run_id, limit_s=120):
-    return house.until(
-        lambda: (now := state(house, run_id))["type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") and now,
-        limit_s,
-        "the end of the run",
-    )
+from tests.flows.conftest import ended, start
+from tests.house import ROOT
 
 
 def test_parameters_are_a_form_with_help_choices_and_closed_keys(toy):

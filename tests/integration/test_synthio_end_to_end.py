@@ -8,48 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 
 from core import manifest
-
-ROOT = Path(__file__).resolve().parents[2]
-TOY = [
-    "num_samples=20", "training_seeds=[1]", "shards=2", "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2",
-    "dataset.synthesize.test_per_class=2", "dataset.synthesize.duration_s=1.0", "pretraining.count=24", "pretraining.duration_s=1.0",
-    "train_text_to_audio.autoencoder_steps=4", "train_text_to_audio.diffusion_steps=4", "train_text_to_audio.width=64",
-    "train_text_to_audio.depth=1", "generators.from_noise.steps=2", "generators.from_noise.num_iters=1", "generators.from_gold.steps=2",
-    "generators.from_gold.num_iters=1", "train_clap.steps=4", "train_ast.steps=4", "train_ast.evaluate_every=2",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A data root with a server of its own, stopped in the end."""
-    folder = tmp_path_factory.mktemp("study")
-    settings = {
-        "PYTHONPATH": str(ROOT),
-        "SYNTHLOOM_DATA": str(folder / "data"),
-        "SYNTHLOOM_PORT": "0",
-        "SYNTHLOOM_LEASES": str(folder / "leases"),
-    }
-    environment = {**{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}, **settings}
-    yield folder, environment
-    command(environment, "down")
-
-
-def command(environment, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def study(world):
-    folder, environment = world
-    finished = command(environment, "synthio", *TOY)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout
+from tests.house import ROOT
+from tests.integration.conftest import TOY, command
 
 
 def test_run_prints_address_table_and_page_and_leaves_a_record(study):
