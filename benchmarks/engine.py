@@ -64,7 +64,7 @@ def _noop(engine: Engine) -> Figure:
         engine.run(_step(engine, "misbehave", salt=number))
         whole.append(time.perf_counter() - started)
         started = time.perf_counter()
-        subprocess.run(command, check=True, env=clean_environment(1), cwd=keys.ROOT)
+        subprocess.run(command, check=True, env=clean_environment(1, cache=engine.store.root / "cache"), cwd=keys.ROOT)
         bare.append(time.perf_counter() - started)
     cost = median(whole) - median(bare)
     method = f"median of {REPEATS} no-op steps ({median(whole):.3f} s) minus the interpreter with the same imports ({median(bare):.3f} s)"

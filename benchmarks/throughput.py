@@ -90,9 +90,10 @@ def _through_engine(root: Path, slots: int, shards: int, salt: int = 0) -> float
 
 def _efficiencies(root: Path) -> list[Figure]:
     figures = []
+    _through_engine(root / "slots", 1, 1)  # the first child of a data root compiles what it imports; that is not what is measured
     for slots in SLOTS:
         shards = SHARDS_PER_SLOT * slots
-        seconds = _through_engine(root / f"slots-{slots}", slots, shards)
+        seconds = _through_engine(root / "slots", slots, shards)
         share = SHARD_S * SHARDS_PER_SLOT / seconds
         method = f"{shards} shards of 50 ms in {seconds:.2f} s, {shards / seconds:.0f} a second; ideal {SHARD_S * SHARDS_PER_SLOT:.1f} s"
         figures.append(Figure(f"engine: share of the ideal rate, {slots} slots", round(share, 3), "", "≥ 0.9", share >= 0.9, method))
@@ -109,7 +110,7 @@ def _against_peers(root: Path) -> list[Figure]:
         ways["make -j"] = _make
     if shutil.which("parallel"):
         ways["GNU parallel"] = _gnu_parallel
-    ours = _through_engine(root / "peers", PEER_SLOTS, PEER_SHARDS, salt=1)
+    ours = _through_engine(root / "slots", PEER_SLOTS, PEER_SHARDS, salt=1)
     figures = []
     for name, way in ways.items():
         folder = root / name.split()[-1]

@@ -54,6 +54,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_durably(path: Path, text: str) -> None:
+    """Write a small new file and flush it together with its folder's entries; for a folder that is renamed as a whole afterwards."""
+    with path.open("w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    fsync_directory(path.parent)
+
+
 def rename_folder(source: Path, target: Path) -> None:
     """Move a finished folder to its final name on the same file system.
 

@@ -93,9 +93,12 @@ class Context:
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            atomic.write_json(temporary / SHARD_DONE, {"shard": shard})
-            shutil.rmtree(final, ignore_errors=True)  # an unrecorded leftover; a recorded shard is never run again
-            atomic.rename_folder(temporary, final)
+            atomic.write_durably(temporary / SHARD_DONE, f'{{"shard": {shard}}}\n')
+            if final.exists():
+                shutil.rmtree(final)  # an unrecorded leftover; a recorded shard is never run again
+            # The record appears with the rename. Should a power cut undo the rename, the shard is done again, which is cheaper than
+            # flushing the parent folder once a shard.
+            temporary.rename(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         self.emit("shard_done", {"shard": shard})
