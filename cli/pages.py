@@ -27,12 +27,17 @@ def application(root: Path) -> Starlette:
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.routing import Mount
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
-    for part in SERVED:
-        (root / part).mkdir(parents=True, exist_ok=True)
-    routes = [Mount(f"/{part}", StaticFiles(directory=root / part, html=True, follow_symlink=False)) for part in SERVED]
+    def health(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    # Not checked at the start: the first report may be made later, and the data may be mounted read-only.
+    folders = {part: StaticFiles(directory=root / part, html=True, follow_symlink=False, check_dir=False) for part in SERVED}
+    routes = [Route("/health", health), *(Mount(f"/{part}", files) for part, files in folders.items())]
     return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])])
 
 
@@ -41,6 +46,8 @@ def start() -> str:
     found = services.running(NAME)
     if found:
         return str(found["url"])
+    for part in SERVED:
+        (data_root() / part).mkdir(parents=True, exist_ok=True)
     port = services.free_port(int(os.environ.get("SYNTHLOOM_PAGES_PORT", settings.PAGES_PORT)))
     command = [str(environments.python("orchestrator")), "-m", "cli.pages", str(data_root()), str(port)]
     url = f"http://{services.LOOPBACK}:{port}"
@@ -52,7 +59,8 @@ def main(root: Path, port: int) -> None:
     """Serve until killed."""
     import uvicorn
 
-    uvicorn.run(application(root), host=services.LOOPBACK, port=port, log_level="warning")
+    host = os.environ.get("SYNTHLOOM_PAGES_HOST", services.LOOPBACK)  # another one only inside a container, which publishes the port
+    uvicorn.run(application(root), host=host, port=port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ class MemoryWatch:
     def _watch(self) -> None:
         import psutil
 
-        me = psutil.Process()
-        while not self._stop.wait(self.EVERY_S):
+        me, ended = psutil.Process(), False
+        while not ended:
+            ended = self._stop.wait(self.EVERY_S)  # a last look at the end, so that a short run has a figure too
             total = 0
             for process in [me, *me.children(recursive=True)]:
                 try:

@@ -125,7 +125,9 @@ def ui_address() -> str:
 
 
 def page_address(root: Path, report: str) -> str:
-    """Return the address of a page: on the page server where one was started, else the file's."""
+    """Return the address of a page: on the page server that was set (``SYNTHLOOM_PAGES_URL``) or started here, else the file's."""
+    if os.environ.get("SYNTHLOOM_PAGES_URL"):
+        return f"{os.environ['SYNTHLOOM_PAGES_URL'].rstrip('/')}/{report}/index.html"
     try:
         base = json.loads((root / PAGES_RECORD).read_text())["url"]
     except (OSError, ValueError, KeyError):

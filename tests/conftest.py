@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 # A missing hub is retried for minutes by some libraries; must be set before they are imported.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A background job of a script starts with SIGINT ignored and would hand that on to every process whose Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ROOT / "tests" / "stages"

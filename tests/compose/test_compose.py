@@ -36,6 +36,7 @@ PROFILES = {
     "redis": ["scale-out"],
     "worker-cpu": ["cpu"],
     "worker-gpu": ["gpu"],
+    "pages": ["cpu", "gpu", "cluster", "cluster-gpu"],
     "dask-scheduler": ["cluster", "cluster-gpu"],
     "dask-worker": ["cluster"],
     "dask-worker-gpu": ["cluster-gpu"],
@@ -71,7 +72,11 @@ def test_compose_file_follows_the_specification(compose: Any, filled: bool) -> N
 
 def test_ports_are_published_on_loopback_only(compose: Any) -> None:
     published = {name: service["ports"] for name, service in compose.filled(FILLED)["services"].items() if "ports" in service}
-    assert published == {name: ["127.0.0.1:4200:4200"] for name in ("prefect-server", "prefect-api")}
+    assert published == {
+        "prefect-server": ["127.0.0.1:4200:4200"],
+        "prefect-api": ["127.0.0.1:4200:4200"],
+        "pages": ["127.0.0.1:4280:4280"],
+    }
     assert not [name for name, service in compose.services.items() if service.get("network_mode") == "host"]
 
 
@@ -206,7 +211,7 @@ def test_gpus_are_reserved_for_gpu_services_only(compose: Any) -> None:
 
 def test_builds_name_existing_files_and_environments(compose: Any) -> None:
     built = {name: service["build"] for name, service in compose.filled(FILLED)["services"].items() if "build" in service}
-    assert set(built) == {"worker-cpu", "worker-gpu", "dask-scheduler", "dask-worker", "dask-worker-gpu"}
+    assert set(built) == {"pages", "worker-cpu", "worker-gpu", "dask-scheduler", "dask-worker", "dask-worker-gpu"}
     for name, build in built.items():
         assert (ROOT / build["context"] / build["dockerfile"]).is_file(), name
         assert set(build["args"]["ENVIRONMENTS"].split()) <= set(environments.names()) - {"orchestrator", "test"}, name
@@ -217,7 +222,7 @@ def test_groups_hold_what_their_stages_need(compose: Any) -> None:
     built = {name: service["build"]["args"] for name, service in compose.filled(FILLED)["services"].items() if "build" in service}
     without_gpu = {stage.environment for stage in stages() if not stage.uses_gpu}
     with_gpu = {stage.environment for stage in stages() if stage.uses_gpu}
-    assert with_gpu | {"data"} == set(built["worker-gpu"]["ENVIRONMENTS"].split())
+    assert with_gpu | without_gpu == set(built["worker-gpu"]["ENVIRONMENTS"].split())
     assert set(built["worker-cpu"]["ENVIRONMENTS"].split()) == without_gpu - with_gpu
 
 

@@ -93,8 +93,8 @@ def test_killed_worker_costs_nothing_but_time(house, tmp_path):
     root = tmp_path / "data"
     running = toy(house, root, {**WORK, "items": 62})
     house.until(lambda: len(worked(root)) >= 2, 90, "the first shards")
-    victim = next(iter(set(workers(house).values()) & set(stage_children(root).values())))
-    os.kill(victim, signal.SIGKILL)
+    victims = house.until(lambda: set(workers(house).values()) & set(stage_children(root).values()), 30, "a worker with a child")
+    os.kill(victims.pop(), signal.SIGKILL)
     output = finish(running)
     assert running.returncode == 0, output
     done = [(output, shard) for shard, _, output in worked(root)]
