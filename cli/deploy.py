@@ -53,7 +53,7 @@ def make_pool() -> None:
             return
 
 
-def end_zombies(silent_after_s: float = SILENT_AFTER_S) -> None:
+def end_zombies(silent_after_s: float = SILENT_AFTER_S, name: str = ZOMBIES) -> None:
     """Make the automation that calls runs of deployments crashed when their heartbeats stop (a killed worker, a lost host).
 
     A self-hosted server does not have it by itself; the recipe is Prefect's (docs: advanced/detect-zombie-flows).
@@ -66,13 +66,13 @@ def end_zombies(silent_after_s: float = SILENT_AFTER_S) -> None:
 
     ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     try:
-        existing = Automation.read(name=ZOMBIES)
+        existing = Automation.read(name=name)
     except ValueError:
         existing = None
     if existing is not None:
         return
     Automation(
-        name=ZOMBIES,
+        name=name,
         description=f"Runs of deployments send a heartbeat every 180 s; one that was silent for {silent_after_s:g} s is dead.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},

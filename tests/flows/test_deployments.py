@@ -4,7 +4,7 @@ import json
 import time
 
 from core import runs
-from tests.flows.conftest import ended, start
+from tests.flows.conftest import ended, start, state
 from tests.house import ROOT
 
 
@@ -77,3 +77,36 @@ def test_project_deploys_every_flow_with_schedule_limit_and_zombie_automation(ho
     automations = [item for item in house.ask("automations/filter", {}) if "silent" in item["name"]]
     assert len(automations) == 1, "deploying twice makes one"
     assert automations[0]["trigger"]["within"] == 540 and automations[0]["actions"][0]["type"] == "change-flow-run-state"
+
+
+ZOMBIE = """
+import sys, time
+from cli import deploy
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.states import Running
+
+@flow
+def lost():
+    pass
+
+deploy.end_zombies(silent_after_s=10, name="test: crash soon")  # Prefect allows no less
+with get_client(sync_client=True) as client:
+    run = client.create_flow_run(lost, name="its worker is gone")
+    client.set_flow_run_state(run.id, Running(), force=True)
+time.sleep(3)  # the server reloads its automations
+emit_event("prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"})
+print("run", run.id, flush=True)
+time.sleep(3)  # the event is sent from a thread
+"""
+
+
+def test_run_whose_heartbeat_stops_is_called_crashed(house, tmp_path):
+    program = tmp_path / "zombie.py"
+    program.write_text(ZOMBIE)
+    output = house.program(str(program)).communicate(timeout=120)[0]
+    run_id = next((line.split()[1] for line in output.splitlines() if line.startswith("run ")), None)
+    assert run_id, output
+    assert ended(house, run_id, 60)["type"] == "CRASHED"
+    assert "heartbeat" in state(house, run_id)["message"]

@@ -64,6 +64,20 @@ def test_export_takes_the_training_set_out(study, tmp_path):
     assert all((path / "metadata.csv").is_file() for path in (tmp_path / "out").iterdir())
 
 
+def test_regenerate_publishes_what_is_there_and_changes_nothing_when_nothing_changed(study):
+    root, environment, _ = study
+    words = ("regenerate", f"settings={json.dumps(TOY)}", "publish_as=toy")
+    first = command(environment, *words)
+    assert first.returncode == 0 and "everything is up to date" in first.stdout and "published: " in first.stdout, (
+        first.stdout + first.stderr
+    )
+    current = root / "published" / "toy" / "current"
+    version = current.resolve()
+    assert {path.name for path in current.iterdir()} == {"train", "validation", "test"} and (current / "train" / "metadata.csv").is_file()
+    again = command(environment, *words)
+    assert again.returncode == 0 and "published already" in again.stdout and current.resolve() == version
+
+
 def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(world, study):
     folder, environment = world
     words = [*TOY, "draw_seed=5", "train_text_to_audio.diffusion_steps=4000"]
