@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.run import Figure
+from benchmarks.stages import test_stages
 from core import environments, keys
 from core.contract import load_spec
 from core.devices import cpu_devices
@@ -20,29 +20,16 @@ from core.graph import Graph, Step
 from core.launcher import clean_environment
 from core.store import Store
 
-STAGES = keys.ROOT / "tests" / "stages"
 REPEATS = 7
 SHARDS = 1000
 
 
 def measure() -> list[Figure]:
     """Return the engine's figures, all measured in this one run."""
-    before = os.environ.get("SYNTHLOOM_STAGES")
-    os.environ["SYNTHLOOM_STAGES"] = str(STAGES)
-    import tasks
-
-    tasks.__path__ = [str(STAGES), *tasks.__path__]
-    try:
-        with tempfile.TemporaryDirectory(prefix="synthloom-bench-") as scratch:
-            root = Path(scratch)
-            engine = Engine(Store(root / "data"), cpu_devices(), lease_folder=_folder(root / "leases"))
-            return [_noop(engine), *_finished_shards(engine)]
-    finally:
-        tasks.__path__ = tasks.__path__[1:]
-        if before is None:
-            del os.environ["SYNTHLOOM_STAGES"]
-        else:
-            os.environ["SYNTHLOOM_STAGES"] = before
+    with tempfile.TemporaryDirectory(prefix="synthloom-bench-") as scratch, test_stages():
+        root = Path(scratch)
+        engine = Engine(Store(root / "data"), cpu_devices(), lease_folder=_folder(root / "leases"))
+        return [_noop(engine), *_finished_shards(engine)]
 
 
 def _folder(path: Path) -> Path:

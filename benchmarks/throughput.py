@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.run import Figure
+from benchmarks.stages import test_stages
 from core import environments, keys
 from core.contract import load_spec
 from core.devices import Device, cpu_devices
@@ -27,7 +26,6 @@ from core.graph import Graph, Step
 from core.launcher import clean_environment
 from core.store import Store
 
-STAGES = keys.ROOT / "tests" / "stages"
 SHARD_S = 0.05
 SLOTS = (1, 2, 4, 8)
 SHARDS_PER_SLOT = 120
@@ -39,26 +37,9 @@ SHARD_PROGRAM = f"import sys, time; time.sleep({SHARD_S}); open(sys.argv[1], 'w'
 
 def measure() -> list[Figure]:
     """Return the figures, all measured in this one run."""
-    with tempfile.TemporaryDirectory(prefix="synthloom-bench-") as scratch, _test_stages():
+    with tempfile.TemporaryDirectory(prefix="synthloom-bench-") as scratch, test_stages():
         root = Path(scratch)
         return [*_efficiencies(root), *_against_peers(root), _second_run_of_a_large_dataset(root)]
-
-
-@contextmanager
-def _test_stages() -> Iterator[None]:
-    """Make the stages below tests/stages known here and in children."""
-    import tasks
-
-    before = os.environ.get("SYNTHLOOM_STAGES")
-    os.environ["SYNTHLOOM_STAGES"] = str(STAGES)
-    tasks.__path__ = [str(STAGES), *tasks.__path__]
-    try:
-        yield
-    finally:
-        tasks.__path__ = tasks.__path__[1:]
-        os.environ.pop("SYNTHLOOM_STAGES")
-        if before is not None:
-            os.environ["SYNTHLOOM_STAGES"] = before
 
 
 def _engine(root: Path, slots: int) -> Engine:
@@ -213,7 +194,3 @@ for number in range(count):
     rows.append(f"audio/{number}.wav,class {number % 10},{['train', 'val', 'test'][number % 3]}")
 open(f"{folder}/clips.csv", "w").write("\\n".join(rows) + "\\n")
 """
-
-if __name__ == "__main__":
-    for figure in measure():
-        sys.stdout.write(f"{figure}\n")

@@ -26,13 +26,12 @@ def deploy(prefect_server: server.Server, file: Path | None = None) -> list[str]
     Raises:
         DeployError: with what Prefect said.
     """
-    environment = {**os.environ, **settings.prefect_environment(prefect_server.api_url), "COLUMNS": "200"}
-    os.environ.update(settings.prefect_environment(prefect_server.api_url))
+    os.environ.update(settings.prefect_environment(prefect_server.api_url))  # Prefect reads its settings at import, below
     make_pool()
     end_zombies()
     command = [str(environments.python("orchestrator")), "-m", "prefect", "--no-prompt", "deploy", "--all"]
     command += ["--prefect-file", str(file or keys.ROOT / "prefect.yaml")]
-    finished = subprocess.run(command, cwd=keys.ROOT, env=environment, capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, cwd=keys.ROOT, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, check=False)
     # One failed deployment of several leaves the exit code at 0, so the text is looked at too.
     text = finished.stdout + finished.stderr
     if finished.returncode or "skipped" in text.lower() or "error" in text.lower():

@@ -11,6 +11,8 @@ from core import devices
 from core.graph import Graph, Step
 from core.store import Store
 
+UP_TO_DATE = "up to date"
+
 
 @dataclass(frozen=True)
 class PlannedStep:
@@ -34,7 +36,7 @@ def plan(graph: Graph, store: Store, force: Sequence[str] = ()) -> list[PlannedS
     planned = []
     for step in graph:
         item = _plan_step(step, store, history, running, set(force))
-        if item.state != "up to date":
+        if item.state != UP_TO_DATE:
             running.add(step.output)
         planned.append(item)
     return planned
@@ -43,7 +45,7 @@ def plan(graph: Graph, store: Store, force: Sequence[str] = ()) -> list[PlannedS
 def _plan_step(step: Step, store: Store, history: list[dict[str, Any]], running: set[str], force: set[str]) -> PlannedStep:
     name = step.stage.name
     if store.done(name, step.key) and name not in force:
-        return PlannedStep(step.label, step.output, "up to date", "same request, inputs, code and environment", 0, step.shards, 0.0)
+        return PlannedStep(step.label, step.output, UP_TO_DATE, "same request, inputs, code and environment", 0, step.shards, 0.0)
     finished = len(store.done_shards(name, step.key)) if step.stage.sharded and name not in force else 0
     why = "forced" if name in force else _why(step, store, running)
     estimate = _estimate(name, step.shards, finished, history)
@@ -82,7 +84,7 @@ def total_estimate_s(planned: Sequence[PlannedStep], graph: Graph, found: Sequen
     """Return the expected wall-clock seconds, steps spread over the device slots; None when a needed stage was never timed."""
     work = 0.0
     for item in planned:
-        if item.state == "up to date":
+        if item.state == UP_TO_DATE:
             continue
         if item.estimate_s is None:
             return None
@@ -98,9 +100,9 @@ def as_text(planned: Sequence[PlannedStep], seconds: float | None) -> str:
     lines = []
     for item in planned:
         shards = f" ({item.shards_done} of {item.shards} shards done)" if item.shards_done else ""
-        estimate = "" if item.state == "up to date" else "  about " + (f"{item.estimate_s:.0f} s" if item.estimate_s is not None else "? s")
+        estimate = "" if item.state == UP_TO_DATE else "  about " + (f"{item.estimate_s:.0f} s" if item.estimate_s is not None else "? s")
         lines.append(f"  {item.label:<{width}}  {item.state:<10}  {item.why}{shards}{estimate}")
-    pending = sum(item.state != "up to date" for item in planned)
+    pending = sum(item.state != UP_TO_DATE for item in planned)
     total = "" if not pending else f", about {seconds / 60:.1f} min" if seconds is not None else ", time unknown: a stage never ran here"
     lines.append(f"{pending} to run, {len(planned) - pending} up to date{total}")
     return "\n".join(lines)
@@ -108,4 +110,4 @@ def as_text(planned: Sequence[PlannedStep], seconds: float | None) -> str:
 
 def as_json(planned: Sequence[PlannedStep], seconds: float | None) -> dict[str, Any]:
     """Return the plan for machines."""
-    return {"steps": [asdict(item) for item in planned], "to_run": sum(i.state != "up to date" for i in planned), "estimate_s": seconds}
+    return {"steps": [asdict(item) for item in planned], "to_run": sum(i.state != UP_TO_DATE for i in planned), "estimate_s": seconds}

@@ -14,7 +14,6 @@ from cli import flows, pages, plan, server, services, settings
 from cli.console import Console
 from core import devices, environments, places, runs
 from core.contract import to_dict
-from core.engine import forget
 from core.store import Store
 
 EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -27,13 +26,10 @@ def run_flow(flow: str, words: Sequence[str], files: Sequence[Path]) -> int:
     command = shlex.join(["./run.sh", flow, *words, *(part for path in files for part in ("--config", str(path)))])
     planned = flows.prepare(flow, words, files, root, places.caller_path("."), command)
     store = Store(root)
-    for step in planned.plan.graph:
-        if step.stage.name in planned.config.force:
-            forget(store, step)
-    pending = [item for item in plan.plan(planned.plan.graph, store) if item.state != "up to date"]
-    if not pending:
+    items = plan.plan(planned.plan.graph, store, planned.config.force)
+    if all(item.state == plan.UP_TO_DATE for item in items):
         return _show_again(planned, store, console)
-    return _run(planned, store, console, command)
+    return _run(planned, items, store, console, command)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -61,16 +57,16 @@ def _show_result(planned: flows.Planned, store: Store, console: Console, ui_url:
         console.line(said)
 
 
-def _run(planned: flows.Planned, store: Store, console: Console, command: str) -> int:
+def _run(planned: flows.Planned, items: list[plan.PlannedStep], store: Store, console: Console, command: str) -> int:
     found = devices.discover(planned.config.devices)
     console.line(planned.plan.title)
-    console.line(plan.as_text(items := plan.plan(planned.plan.graph, store), plan.total_estimate_s(items, planned.plan.graph, found)))
+    console.line(plan.as_text(items, plan.total_estimate_s(items, planned.plan.graph, found)))
     console.line(f"devices: {', '.join(device.label for device in found)}   data root: {store.root}")
     started_here = server.find() is None
     prefect_server = server.start()
     pages.start()
     try:
-        _build_environments(planned, store, console)
+        _build_environments(planned, items, console)
         server.wait(prefect_server)
         return _start(planned, store, console, command, prefect_server)
     except KeyboardInterrupt:
@@ -81,9 +77,9 @@ def _run(planned: flows.Planned, store: Store, console: Console, command: str) -
         return EXIT_INTERRUPTED
 
 
-def _build_environments(planned: flows.Planned, store: Store, console: Console) -> None:
+def _build_environments(planned: flows.Planned, items: list[plan.PlannedStep], console: Console) -> None:
     """Build what the pending steps need; the first pending step's environment first."""
-    needed = {step.stage.environment: None for step in planned.plan.graph if not store.done(step.stage.name, step.key)}
+    needed = {planned.plan.graph[item.output].stage.environment: None for item in items if item.state != plan.UP_TO_DATE}
     for name in needed:
         environments.build(name, console.line)
 
@@ -104,7 +100,8 @@ def _start(planned: flows.Planned, store: Store, console: Console, command: str,
         console.line(f"failed: {error}")
         console.line("the same command resumes it; ./run.sh status shows all runs")
         return EXIT_FAILED
-    run = runs.load(store.root, "last")
+    run = runs.with_report(store.root, planned.plan.report)  # not the newest: another one may have begun meanwhile
+    assert run is not None
     _show_result(planned, store, console, run.ui_url)
     console.line(f"{(run.wall_s or 0.0) / 60:.1f} min, peak memory {run.peak_memory_mb / 1024:.1f} GB   (run {run.run_id})")
     return EXIT_OK

@@ -75,9 +75,11 @@ def as_command(flow: str, config: Any, configs: Path | None = None) -> str:
     given = to_dict(config)
     name = given.get("dataset", {}).get("name", "")
     known = ((configs or ROOT / "configs") / "datasets" / f"{name}.yaml").is_file()
-    default = to_dict(resolve(type(config), flow, [], configs=configs))
-    words = [f"dataset={name}"] if known and name != default["dataset"]["name"] else []
-    base = _flat(to_dict(resolve(type(config), flow, words, configs=configs)))
+    base = to_dict(resolve(type(config), flow, [], configs=configs))
+    words = [f"dataset={name}"] if known and name != base["dataset"]["name"] else []
+    if words:
+        base = to_dict(resolve(type(config), flow, words, configs=configs))
+    base = _flat(base)
     changed = {key: value for key, value in _flat(given).items() if key not in base or base[key] != value}
     words += [f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for key, value in changed.items()]
     return shlex.join(["./run.sh", flow, *words])

@@ -44,8 +44,12 @@ def write_clip(
     return manifest.row(clip_id, final, stage, **{**values, **written})
 
 
-def combine(context: Context, shards: int) -> pd.DataFrame:
-    """Combine the shards into one dataset folder and return its table; sounds are hard-linked, so a kill in between loses nothing."""
+def combine(context: Context, shards: int) -> dict[str, Any]:
+    """Combine the shards into one dataset folder and count it; sounds are hard-linked, so a kill in between loses nothing.
+
+    Returns:
+        ``clips``, ``rejected`` among them, and ``seconds`` in all.
+    """
     target = context.output / "audio"
     target.mkdir(exist_ok=True)
     tables = []
@@ -57,4 +61,5 @@ def combine(context: Context, shards: int) -> pd.DataFrame:
                 os.link(path, target / path.name)
     table = pd.concat(tables).sort_values("clip_id").reset_index(drop=True)
     manifest.write(context.output, table)
-    return table
+    rejected, seconds = int((table["status"] == "rejected").sum()), round(float(table["duration_s"].sum()), 3)
+    return {"clips": len(table), "rejected": rejected, "seconds": seconds}

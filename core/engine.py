@@ -204,6 +204,14 @@ def _with_half_batch(request: Any) -> Any | None:
     return smaller if holder is request else dataclasses.replace(request, settings=smaller)
 
 
+def forget_forced(store: Store, graph: Iterable[Step], force: Iterable[str]) -> None:
+    """Let the steps of the named stages be done again (``force``)."""
+    names = set(force)
+    for step in graph:
+        if step.stage.name in names:
+            forget(store, step)
+
+
 def forget(store: Store, step: Step) -> None:
     """Set a step's published and half-done output aside so that it is done again (``force``); nothing is deleted before it is replaced."""
     shutil.rmtree(store.partial(step.stage.name, step.key), ignore_errors=True)

@@ -6,7 +6,6 @@ and users share it without ever being promised more than there is.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import StageCancelled, StageTimeout
+from core.locks import try_lock
 
 POLL_S = 0.05
 
@@ -118,7 +118,7 @@ def _try_choices(place: Path, choices: Sequence[Choice], together: int, gates: d
             continue
         if choice.place not in gates:
             gate = _open(place / f"{choice.place}.gate")
-            if not _try_lock(gate):
+            if not try_lock(gate):
                 os.close(gate)
                 if together > 1:
                     return  # taking a later gate first could end in a circle
@@ -141,7 +141,7 @@ def _try_all(place: Path, choice: Choice) -> Lease | None:
             if not missing:
                 break
             descriptor = _open(place / f"{name}.slot")
-            if _try_lock(descriptor):
+            if try_lock(descriptor):
                 lease.slots.append(name)
                 lease.descriptors.append(descriptor)
                 missing -= 1
@@ -159,7 +159,7 @@ def taken(folder: Path | None = None) -> list[str]:
     for path in sorted((folder or default_folder()).glob("*.slot")):
         descriptor = _open(path)
         try:
-            if not _try_lock(descriptor):
+            if not try_lock(descriptor):
                 found.append(path.stem)
         finally:
             os.close(descriptor)
@@ -171,11 +171,3 @@ def _open(path: Path) -> int:
     if os.fstat(descriptor).st_uid == os.getuid():
         os.fchmod(descriptor, 0o666)  # another user of this host must be able to wait for the same slot
     return descriptor
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -21,6 +21,7 @@ from core import atomic, keys
 from core.context import SHARD_DONE, SHARDS
 from core.errors import StageCancelled, StageCrashed
 from core.host import RESULT
+from core.locks import try_lock
 
 DONE = "done.json"
 LOCK_POLL_S = 0.05
@@ -122,7 +123,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 if stop():
                     raise StageCancelled(f"the run was cancelled while it waited for another one to finish {stage}/{key}")
                 time.sleep(LOCK_POLL_S)
@@ -160,11 +161,3 @@ class Store:
             except json.JSONDecodeError:
                 continue  # the last line of a killed writer
         return records
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from core import atomic, config, devices, places, runs, usage
 from core.contract import build
-from core.engine import Engine
+from core.engine import Engine, forget_forced
 from core.graph import FlowPlan
 from core.heartbeat import Heartbeat
 from core.keys import FileDigests
@@ -80,6 +80,7 @@ def run_body(flow: Flow, settings: Any, data_root: str = "", cwd: str = "", comm
     digests.save()
     store = Store(root)
     with _recorded(flow.name, plan, root, command, config.to_yaml(checked)) as run, supervised(), Runner(checked.cluster) as runner:
+        forget_forced(store, plan.graph, checked.force)
         engine = Engine(store, devices.discover(checked.devices))
         with Heartbeat(root / "runs" / run.run_id / "heartbeat") as beat:
             run_graph(plan.graph, engine, checked.devices, runner, beat.path)

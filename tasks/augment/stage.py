@@ -38,5 +38,4 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
 
 def run(request: Request, context: Context) -> Result:
     """Combine the shards."""
-    table = derived.combine(context, request.shards)
-    return Result(clips=len(table), rejected=int((table["status"] == "rejected").sum()), seconds=round(float(table["duration_s"].sum()), 3))
+    return Result(**derived.combine(context, request.shards))

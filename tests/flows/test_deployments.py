@@ -110,3 +110,11 @@ def test_run_whose_heartbeat_stops_is_called_crashed(house, tmp_path):
     assert run_id, output
     assert ended(house, run_id, 60)["type"] == "CRASHED"
     assert "heartbeat" in state(house, run_id)["message"]
+
+
+def test_forced_stage_is_done_again_in_a_run_from_the_ui_too(house, toy):
+    for force in ([], ["count"]):
+        run_id = start(house, toy["form"], {"items": 13, "force": force})
+        assert ended(house, run_id)["type"] == "COMPLETED", house.log("worker")
+    keys = {step["output"].rsplit("/", 1)[1] for step in runs.load(house.root, "last").steps}
+    assert all(len(list((house.root / "stages" / "count").glob(f"{key}.unrecorded-*"))) == 1 for key in keys)
