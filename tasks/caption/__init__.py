@@ -1,1 +1,1 @@
-"""Writes captions for the gold clips: the label template, or a MixCap without a language model over measured descriptors."""
+"""Writes captions for the gold clips: the label template, or components of the whole class mixed by a grammar or a language model."""

@@ -6,9 +6,12 @@ import pytest
 from core import audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.caption import descriptors, grammar
+from tasks.caption import descriptors
 from tasks.caption.spec import Request, Settings
-from tasks.caption.stage import pool, run, seeded, template
+from tasks.caption.stage import pool, run
+from tasks.language_model import grammar
+from tasks.language_model.grammar import seeded
+from tasks.language_model.text import foreign_labels, named, names_label, spoken, template
 
 RATE = 16000
 TIMES = np.arange(2 * RATE) / RATE
@@ -62,30 +65,34 @@ def caption(root, name="out", **settings):
     return manifest.read(output)
 
 
+def parameters(table):
+    return {row.clip_id: json.loads(row.parameters) for row in table.itertuples()}
+
+
 def test_mixcap_captions_contain_the_label_and_are_short_and_many(gold):
     table = caption(gold)
     for row in table.itertuples():
         captions = json.loads(row.parameters)["captions"]
         assert len(captions) == 5 and row.caption == captions[0]
-        assert all(grammar.spoken(row.label) in text.lower() and len(text.split()) <= 25 and "_" not in text for text in captions)
+        assert all(spoken(row.label) in text.lower() and len(text.split()) <= 25 and "_" not in text for text in captions)
     assert len({text for row in table.itertuples() for text in json.loads(row.parameters)["captions"]}) > 20
 
 
 def test_pool_is_over_the_whole_class_and_no_other(gold):
     table = caption(gold, captions_per_clip=40)
-    parameters = {row.clip_id: json.loads(row.parameters) for row in table.itertuples()}
-    first = next(iter(parameters))
-    own = set(parameters[first]["events"])
-    used = " ".join(parameters[first]["captions"])
-    class_events = {event for row in table.itertuples() if row.label == "clock_tick" for event in parameters[row.clip_id]["events"]}
+    found = parameters(table)
+    first = next(iter(found))
+    own = set(found[first]["events"])
+    used = " ".join(found[first]["captions"])
+    class_events = {event for row in table.itertuples() if row.label == "clock_tick" for event in found[row.clip_id]["events"]}
     assert any(event in used for event in class_events - own), "components of other clips of the class are mixed in"
 
 
 def test_pool_keeps_its_share_without_replacement():
-    components = {"a": [f"e{i}" for i in range(8)], "b": ["e1", "e9"]}
-    kept = pool(components, 0.75, seeded(0, "x"))
+    phrases = {"a": [f"e{i}" for i in range(8)], "b": ["e1", "e9"]}
+    kept = pool(phrases, 0.75, seeded(0, "x"))
     assert len(kept) == len(set(kept)) == 7 and set(kept) <= {f"e{i}" for i in range(10)}
-    assert kept == pool(components, 0.75, seeded(0, "x")) != pool(components, 0.75, seeded(1, "x"))
+    assert kept == pool(phrases, 0.75, seeded(0, "x")) != pool(phrases, 0.75, seeded(1, "x"))
 
 
 def test_captions_hang_on_seed_and_clip_only(gold):
@@ -114,3 +121,107 @@ def test_caption_never_exceeds_the_limit_even_for_long_labels():
     rng = np.random.default_rng(0)
     text = grammar.sentence(rng, "a very long label of many many words indeed", ["with a dull tone"], ["in a place"], 12)
     assert len(text.split()) <= 12
+
+
+MODES = ("template", "plain", "plain_wo_caption", "mixcap", "supcon", "multi_label")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_keeps_the_manifests_contract(gold, mode):
+    before, table = manifest.read(gold / "stages/stratify/aa"), caption(gold, mode=mode)
+    assert list(table["clip_id"]) == list(before["clip_id"]) and list(table["path"]) == list(before["path"])
+    for row, own in zip(table.itertuples(), parameters(table).values(), strict=True):
+        assert row.caption == own["captions"][0] and own["caption_mode"] == mode
+        assert len(own["captions"]) == (1 if mode == "template" else 5)
+        folded = [text.casefold() for text in own["captions"]]
+        assert len(set(folded)) == len(folded)
+        assert all(names_label(text, row.label) and len(text.split()) <= 25 and "_" not in text for text in own["captions"])
+        assert not any(named(text, foreign_labels(["clock_tick", "fog horn"], [row.label])) for text in own["captions"])
+        if mode != "template":
+            assert own["events"] and own["scenes"]
+        assert ("captions_supcon" in own) == (mode == "supcon")
+        assert ("described" in own) == (mode in ("plain", "mixcap"))
+    again = caption(gold, "again", mode=mode)
+    assert list(again["parameters"]) == list(table["parameters"])
+
+
+def test_plain_uses_only_the_clips_own_measured_words(gold):
+    measured = {phrase for facet in grammar.FACETS for phrase in facet}
+    for own in parameters(caption(gold, mode="plain")).values():
+        own_words = {*own["events"], *own["scenes"]}
+        used = {phrase for phrase in measured for text in own["captions"] if phrase in text}
+        assert used and used <= own_words, used - own_words
+
+
+def test_modes_by_label_never_listen(gold):
+    for path in gold.glob("stages/prepare/aa/*.wav"):
+        path.write_bytes(b"no sound")
+    assert len(caption(gold, "a", mode="supcon")) == len(caption(gold, "b", mode="plain_wo_caption")) == 8
+
+
+def test_supcon_captions_differ_more_than_those_by_label(gold):
+    def shared(table):
+        pairs = []
+        for own in parameters(table).values():
+            sets = [set(text.casefold().split()) for text in own["captions"]]
+            pairs += [len(a & b) / len(a | b) for i, a in enumerate(sets) for b in sets[:i]]
+        return np.mean(pairs)
+
+    assert shared(caption(gold, "a", mode="supcon")) < shared(caption(gold, "b", mode="plain_wo_caption"))
+
+
+def test_multi_label_captions_name_every_label(gold):
+    table = manifest.read(gold / "stages/stratify/aa")
+    table["label"] = ["rain;wind_gust", "rain", "rain;wind_gust;fog horn", "siren"] * 2
+    manifest.write(gold / "stages/stratify/aa", table)
+    for row in caption(gold, mode="multi_label", label_separator=";").itertuples():
+        for text in json.loads(row.parameters)["captions"]:
+            assert all(spoken(label) in text for label in row.label.split(";"))
+            others = {"rain", "wind gust", "fog horn", "siren"} - {spoken(label) for label in row.label.split(";")}
+            assert not named(text, sorted(others))
+
+
+def test_a_captioners_words_are_taken_apart_and_used(gold):
+    table = manifest.read(gold / "stages/stratify/aa")
+    words = "a clock ticks in a cellar while a cat purrs, and someone whispers"
+    table["parameters"] = [json.dumps({"described": words})] * 8
+    manifest.write(gold / "stages/stratify/aa", table)
+    found = parameters(caption(gold, captions_per_clip=30))
+    own = found[min(found)]
+    assert own["described"] == words and own["described_by"] == "captioner"
+    assert "with a cat purrs" in own["events"] and "in a cellar" in own["scenes"]
+    assert any("in a cellar" in text for text in own["captions"])
+
+
+def test_contradictory_words_never_meet(gold):
+    for own in parameters(caption(gold, captions_per_clip=40)).values():
+        for text in own["captions"]:
+            found = [phrase for phrase in {phrase for facet in grammar.FACETS for phrase in facet} if phrase in text]
+            clashes = [(a, b) for a in found for b in found if a < b and a not in b and b not in a and grammar.contradict(a, b)]
+            assert not clashes, (text, clashes)
+
+
+def test_captions_do_not_hang_on_the_order_of_the_clips(gold):
+    first = parameters(caption(gold, "a"))
+    manifest.write(gold / "stages/stratify/aa", manifest.read(gold / "stages/stratify/aa").iloc[::-1])
+    assert parameters(caption(gold, "b")) == first
+
+
+def test_a_label_longer_than_a_caption_is_an_error(gold):
+    table = manifest.read(gold / "stages/stratify/aa")
+    table["label"] = "one two three four five six seven eight nine"
+    manifest.write(gold / "stages/stratify/aa", table)
+    with pytest.raises(InvalidValueError, match="max_words"):
+        caption(gold, max_words=8)
+
+
+def test_the_vocabulary_names_no_label_of_its_own_and_nothing_unusable():
+    for label, words in grammar.vocabulary().items():
+        for phrase in [*words["events"], *words["scenes"]]:
+            assert phrase == phrase.strip().lower() and 1 <= len(phrase.split()) <= 7
+        assert label == "default" or (grammar.without_label(words["events"], label) and grammar.without_label(words["scenes"], label))
+
+
+def test_no_clips_give_no_captions(gold):
+    manifest.write(gold / "stages/stratify/aa", manifest.frame([]))
+    assert len(caption(gold)) == 0

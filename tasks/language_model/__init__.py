@@ -1,0 +1,1 @@
+"""Shared room: writes captions, by a grammar that needs no service or by any server that speaks the OpenAI chat protocol."""

@@ -1,0 +1,119 @@
+"""Writes the gold rows that have rejected clips again, with one revised caption for each of these clips."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from core import manifest
+from core.context import Context
+from core.errors import InvalidValueError
+from tasks.language_model.prompts import Heard, Subject, ordered
+from tasks.language_model.text import clean, foreign_labels, spoken
+from tasks.language_model.writer import for_all, make
+from tasks.revise_captions.spec import STAGE, Request, Result, Settings
+
+UNANSWERED = "\0"
+"""Stands for a caption that no usable answer was received for."""
+
+
+def run(request: Request, context: Context) -> Result:
+    """Revise the captions of the last round's rejected clips.
+
+    Raises:
+        InvalidValueError: a clip is no train clip or has no gold clip, or the language model's server fails.
+    """
+    settings = request.settings
+    gold = manifest.accepted(manifest.read(context.resolve(request.clips)))
+    tables = [manifest.read(context.resolve(folder)) for folder in request.rounds]
+    for folder, table in zip((request.clips, *request.rounds), (gold, *tables), strict=True):
+        _check(table, folder, None if table is gold else set(gold["clip_id"]))
+    accepted = pd.concat([manifest.accepted(table) for table in tables], ignore_index=True)
+    rejected = tables[-1][tables[-1]["status"] == "rejected"].sort_values("clip_id").reset_index(drop=True)
+    if not len(rejected):
+        manifest.write(context.output, manifest.frame([]))
+        return Result(clips=0, rejected=0, revised=0, unchanged=0, accepted=len(accepted))
+    subjects, heard = _subjects(gold, settings), _heard(gold, accepted)
+    writer = make(settings, STAGE.name, context)
+    jobs = []
+    for row in rejected.itertuples():
+        known = heard.get(str(row.label), Heard())
+        subject = subjects[str(row.parents[0])]
+        jobs.append((str(row.clip_id), partial(writer.rewrite, subject, str(row.caption), known, str(row.clip_id)), lambda: UNANSWERED))
+    written, reasons = for_all(writer, jobs, settings, STAGE.name, context, "captions revised")
+    new = {clip: "" if text == UNANSWERED else text for clip, text in written.items()}
+    manifest.write(context.output, _table(gold, rejected, new, request.round, writer.name))
+    revised, counts = sum(bool(text) for text in new.values()), writer.counts
+    return Result(
+        clips=len({row.parents[0] for row in rejected.itertuples()}), rejected=len(rejected), revised=revised,
+        unchanged=len(rejected) - revised, accepted=len(accepted), fallbacks=len(reasons),
+        cost=counts.cost(settings.price_per_million_prompt_tokens, settings.price_per_million_completion_tokens), **vars(counts),
+    )  # fmt: skip
+
+
+def _check(table: pd.DataFrame, folder: str, gold: set[str] | None) -> None:
+    """Refuse clips that are not train clips, and generated clips that come from other clips than this run's gold ones.
+
+    The first parent is the clip whose caption was used; ``init_mix`` adds a second one, which lent a stretch of its sound.
+    """
+    wrong = list(table[table["split"] != "train"]["clip_id"])
+    if wrong:
+        raise InvalidValueError("clips that are not train clips", where=folder, allowed="split train", received=wrong[:5])
+    if gold is not None:
+        orphans = [row.clip_id for row in table.itertuples() if not len(row.parents) or not set(row.parents) <= gold]
+        if orphans:
+            raise InvalidValueError(
+                "clips of other gold clips", where=folder, allowed="parents among the gold clips", received=orphans[:5]
+            )
+
+
+def _subjects(gold: pd.DataFrame, settings: Settings) -> dict[str, Subject]:
+    """Return what is known of every gold clip; the components are those that ``caption`` wrote."""
+    parameters = {str(row.clip_id): json.loads(str(row.parameters)) for row in gold.itertuples()}
+    labels = {str(row.clip_id): _labels(str(row.label), parameters[str(row.clip_id)], settings) for row in gold.itertuples()}
+    every = sorted({label for own in labels.values() for label in own})
+    return {
+        clip: Subject(
+            clip, own, foreign_labels(every, own), described=str(parameters[clip].get("described", "")),
+            events=tuple(parameters[clip].get("events", ())), scenes=tuple(parameters[clip].get("scenes", ())),
+        )
+        for clip, own in labels.items()
+    }  # fmt: skip
+
+
+def _labels(label: str, parameters: dict[str, Any], settings: Settings) -> tuple[str, ...]:
+    parts = label.split(settings.label_separator) if parameters.get("caption_mode") == "multi_label" else [label]
+    return tuple(dict.fromkeys(spoken(part) for part in parts if part.strip()))
+
+
+def _heard(gold: pd.DataFrame, accepted: pd.DataFrame) -> dict[str, Heard]:
+    """Return by label what the accepted clips hold: the components of their gold clips, and their own captions."""
+    parameters = {str(row.clip_id): json.loads(str(row.parameters)) for row in gold.itertuples()}
+    found: dict[str, Heard] = {}
+    for label, rows in accepted.sort_values("clip_id").groupby("label"):
+        parents = sorted({str(row.parents[0]) for row in rows.itertuples()})
+        events, scenes = (
+            ordered([clean(str(phrase)) for parent in parents for phrase in parameters[parent].get(kind, ())])
+            for kind in ("events", "scenes")
+        )  # fmt: skip
+        found[str(label)] = Heard(events, scenes, ordered([clean(str(caption)) for caption in rows["caption"]]))
+    return found
+
+
+def _table(gold: pd.DataFrame, rejected: pd.DataFrame, new: dict[str, str], number: int, writer: str) -> pd.DataFrame:
+    """Return the gold rows with rejected clips; their captions are those of the rejected clips, in order of clip_id."""
+    own: dict[str, list[tuple[str, str]]] = {}
+    for row in rejected.itertuples():
+        own.setdefault(str(row.parents[0]), []).append((str(row.clip_id), new[str(row.clip_id)] or str(row.caption)))
+    table = gold[gold["clip_id"].isin(list(own))].reset_index(drop=True)
+    parameters = []
+    for row in table.itertuples():
+        clips, captions = zip(*own[str(row.clip_id)], strict=True)
+        changed = {"captions": captions, "revised_from": clips, "round": number, "revised_by": writer}
+        parameters.append(json.loads(str(row.parameters)) | changed)
+    table["caption"] = [part["captions"][0] for part in parameters]
+    table["parameters"] = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in parameters]
+    return table
