@@ -1,4 +1,7 @@
-"""Pictures for pages: log-mel spectrograms on one level scale, learning curves, confusion matrices."""
+"""Pictures for pages: spectrograms on one level scale, learning curves, scores with intervals, confusion matrices.
+
+Drawings take their colours from the page they stand in, by its CSS variables, so that they fit light and dark alike.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,20 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy import signal
 
 from core import atomic, audio
 
 RANGE_DB = (-90.0, -15.0)
 """One range for all spectrograms of a page, so that levels compare."""
-INK = "#888888"
-"""Readable on light and on dark."""
+INK, TEXT, ACCENT = "#888887", "#888886", "#888885"
+"""What matplotlib draws in; replaced by the page's colours for quiet lines and words, for words to be read, and for what stands out."""
+VARIABLES = {INK: "var(--soft, #888888)", TEXT: "var(--ink, #666666)", ACCENT: "var(--accent, #4f6fd0)"}
+FILL = "#3f63c9"
+"""Cells of a confusion matrix, laid over the page with the share as opacity."""
+WHITE_FROM = 0.85
+"""Share from which a cell is so full that its number is white: below, the page's own text colour reads better, by day and by night."""
 
 
 def log_spectrogram(samples: audio.Samples, rate_hz: int, bands: int = 96, columns: int = 240) -> npt.NDArray[np.float64]:
@@ -49,6 +58,8 @@ def _svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.hashsalt": "synthloom", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, variable)
     return text[text.index("<svg") :]
 
 
@@ -64,19 +75,48 @@ def _axes(figure: Figure) -> mpl.axes.Axes:
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str) -> str:
     """Return an SVG with one line per name; a name is drawn once, further runs of it as ``name#2`` in the same colour."""
-    figure = Figure(figsize=(6.4, 3.2))
-    axes = _axes(figure)
     names = list(dict.fromkeys(name.split("#")[0] for name in lines))
-    palette = mpl.colormaps["tab10"]
+    few = len(names) <= 6
+    figure = Figure(figsize=(6.4, 3.2 if few else 3.2 + 0.2 * len(names)))
+    axes = _axes(figure)
+    palette = mpl.colormaps["tab10" if len(names) <= 10 else "tab20"]
     for name, points in lines.items():
         base = name.split("#")[0]
         label = base if "#" not in name else None
-        axes.plot(*zip(*points, strict=True), color=palette(names.index(base) % 10), label=label, linewidth=1.4, alpha=0.85)
+        axes.plot(*zip(*points, strict=True), color=palette(names.index(base) % palette.N), label=label, linewidth=1.4, alpha=0.85)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(color=INK, alpha=0.2)
-    if names:
+    if few and names:
         axes.legend(fontsize=8, labelcolor=INK, framealpha=0.0)
+    elif names:  # beside many lines there is no room: below the axes
+        axes.legend(fontsize=7, labelcolor=INK, framealpha=0.0, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    return _svg(figure)
+
+
+def intervals(rows: Sequence[tuple[str, Sequence[float], tuple[float, float] | None]], x: str) -> str:
+    """Return an SVG with a line per arm: a faint dot for every run, a bar for the interval of the mean, a mark at the mean.
+
+    Args:
+        rows: (name, its runs' values, interval or None), the first arm first; a dashed line goes down from its mean.
+        x: what the values are.
+    """
+    figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(rows)))
+    axes = _axes(figure)
+    for place, (_, values, interval) in enumerate(rows):
+        mean = float(np.mean(values))
+        if interval:
+            axes.plot(interval, (place, place), color=ACCENT, linewidth=3, alpha=0.45, solid_capstyle="round")
+        axes.plot(values, [place] * len(values), "o", color=INK, markersize=4, alpha=0.6, markeredgewidth=0)
+        axes.plot([mean], [place], "D", color=ACCENT, markersize=5.5, markeredgewidth=0)
+        if place == 0:
+            axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    for label in axes.get_yticklabels():
+        label.set_color(TEXT)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(x)
+    axes.grid(axis="x", color=INK, alpha=0.2)
     return _svg(figure)
 
 
@@ -86,14 +126,16 @@ def confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
     figure = Figure(figsize=(side, side))
     axes = _axes(figure)
     shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix > 0):
+        share = float(shares[row, column])
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=FILL, alpha=share, linewidth=0))
+        colour = "white" if share >= WHITE_FROM else TEXT
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_aspect("equal")
     axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
     axes.set_yticks(range(len(labels)), labels)
-    for row in range(len(labels)):
-        for column in range(len(labels)):
-            if matrix[row, column]:
-                colour = "white" if shares[row, column] > 0.5 else "#335577"
-                axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=7, color=colour)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return _svg(figure)

@@ -1,12 +1,13 @@
-"""Make the page to look and listen at, and the score table, from finished stages."""
+"""Make the page to look and listen at, and the score table, from finished stages: arms × sizes of the gold set × draws × seeds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from core.contract import Stage, check_range, runtime_setting
+from core.errors import InvalidValueError
 
-STAGE = Stage(name="report", environment="data", version=1, memory_mb=1000, time_limit_s=3600)
+STAGE = Stage(name="report", environment="data", version=2, memory_mb=1000, time_limit_s=3600)
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,16 @@ class Settings:
 
     max_clips: int = 80
     """Clips shown; every class and kind gets its share."""
+    max_pairs: int = 6
+    """Closest pairs of a synthetic clip and another clip shown side by side, of each size of the gold set."""
     bootstrap_draws: int = 4000
-    """Draws of the bootstrap over test clips."""
+    """Resamplings of the bootstrap over test clips, which stands in where there is one draw of gold clips only."""
     seed: int = 0
     """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         check_range("report.max_clips", self.max_clips, 0, 100_000)
+        check_range("report.max_pairs", self.max_pairs, 0, 1000)
         check_range("report.bootstrap_draws", self.bootstrap_draws, 100, 1_000_000)
 
 
@@ -35,6 +39,59 @@ class ArmRun:
     """Training seed."""
     path: str
     """Folder of the training."""
+    num_samples: int = 0
+    """Gold clips asked for; 0 where the study has one size only and does not say which."""
+    draw: int = 0
+    """Seed of the draw of gold clips."""
+
+
+@dataclass(frozen=True)
+class GoldRun:
+    """The gold clips of one draw."""
+
+    path: str
+    """Folder of the captioned gold clips."""
+    num_samples: int = 0
+    """Gold clips asked for."""
+    draw: int = 0
+    """Seed of the draw."""
+
+
+@dataclass(frozen=True)
+class SourceRun:
+    """One source of synthetic clips on one draw."""
+
+    source: str
+    """Name of the source."""
+    generated: tuple[str, ...]
+    """Folders before the filter, one for each round of self-reflection."""
+    filtered: tuple[str, ...]
+    """Folders after the filter, in the same order; the same folders where there is no filter."""
+    num_samples: int = 0
+    """Gold clips asked for."""
+    draw: int = 0
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        if len(self.generated) != len(self.filtered):
+            raise InvalidValueError(
+                "other rounds after the filter than before", where=f"report.synthetic ({self.source})",
+                allowed=f"{len(self.generated)} folders", received=len(self.filtered),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measures of one source on one draw."""
+
+    source: str
+    """Name of the source."""
+    path: str
+    """Folder of ``measure_synthetic``."""
+    num_samples: int = 0
+    """Gold clips asked for."""
+    draw: int = 0
+    """Seed of the draw."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +102,37 @@ class Request:
     """Title of the page."""
     prepare: str
     """Folder of the prepared dataset."""
-    gold: str
-    """Folder of the captioned gold clips."""
-    generated: tuple[str, ...]
-    """Folders of the generated clips, before the filter."""
-    filtered: tuple[str, ...]
-    """Folders of the generated clips, after the filter."""
-    sources: tuple[str, ...]
-    """Names of the generators, in the same order."""
+    gold: tuple[GoldRun, ...]
+    """The gold clips of every size and draw."""
+    synthetic: tuple[SourceRun, ...]
+    """The synthetic clips of every source, size and draw."""
     arms: tuple[ArmRun, ...]
     """All trainings; the first arm is what the others are measured against."""
     config: str
     """The resolved configuration, YAML."""
+    measures: tuple[Measured, ...] = ()
+    """What was measured of the synthetic clips."""
     command: str = runtime_setting(default="./run.sh")
     """What to type to get the same results; two commands that mean the same configuration share one page."""
     settings: Settings = Settings()
     """What the page shows."""
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise InvalidValueError("nothing to report", where="report.arms", allowed="at least one training", received=self.arms)
 
 
 @dataclass(frozen=True)
 class Result:
     """The scores."""
 
+    metric: str
+    """What is scored: ``accuracy``, or ``mAP`` for clips with several labels."""
     accuracy: dict[str, float]
-    """Mean test accuracy by arm."""
+    """Mean test score by arm; with several sizes by ``arm, n=size``."""
     delta: dict[str, float]
-    """Difference from the first arm, by arm."""
+    """Difference from the first arm at the same size, under the same names."""
     headline: str
-    """The finding in one sentence."""
+    """The finding in a sentence for each size."""
     table: str
     """The score table as text for a terminal."""

@@ -1,109 +1,97 @@
-"""Writes ``index.html`` with its assets, ``scores.csv``, ``scores.json`` and ``scores.md``."""
+"""Writes ``index.html`` with its assets, and ``scores`` as CSV, JSON, Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import csv
-import json
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from core import atomic, audio, manifest
+from core import atomic
 from core.context import Context
 from core.gallery import pictures
 from core.gallery.page import render, trusted
-from tasks.report import scores
+from tasks.report import clips, scores, statistics, synthetic, tables
 from tasks.report.spec import Request, Result
+
+MOST_CURVES = 12
+"""Runs of a size up to which every run has a line of its own; of more only each arm's mean is drawn."""
+OPEN_CONFUSIONS = 2
+"""Confusion matrices that are shown at once, the first arm's and the best one's; the others are folded away."""
 
 
 def run(request: Request, context: Context) -> Result:
     """Collect scores and clips, draw, render."""
-    arms = scores.collect(request.arms, context.resolve)
-    table = scores.rows(arms, request.settings)
-    headline = scores.headline(arms, request.settings)
-    text = scores.as_text(table)
-    clips, hidden = _clips(request, context)
-    curves = {f"{arm.name}#{number}" if number else arm.name: curve for arm in arms for number, curve in enumerate(arm.curves) if curve}
+    parts = [
+        (section, scores.rows(section, request.settings)) for section in scores.sections(scores.collect(request.arms, context.resolve))
+    ]
+    headlines = [scores.headline(section, request.settings) for section, _ in parts]
+    players, hidden = clips.shown(request, context)
     page = render(
-        "study.html", title=request.title, headline=headline, rows=table, funnel=_funnel(request, context), clips=clips, hidden=hidden,
-        curves=trusted(pictures.curves(curves, "step", "validation accuracy")), labels=sorted({clip["label"] for clip in clips}),
-        confusions=[(arm.name, trusted(pictures.confusion(arm.confusion, arm.classes))) for arm in arms if arm.confusion is not None],
-        per_class=[(label, [scores.percent(arm.recall[i]) for arm in arms]) for i, label in enumerate(arms[0].classes)],
-        rejected=_rejected(request, context), command=request.command, config=request.config,
+        "study.html", title=request.title, headlines=headlines, funnel=synthetic.funnel(request, context), clips=players, hidden=hidden,
+        sections=[_section(section, table, request, context) for section, table in parts],
+        labels=sorted({clip["label"] for clip in players}), sizes=list(dict.fromkeys(clip["size"] for clip in players)),
+        draws=len({run.draw for run in request.gold}), rejected=_rejected(request, context), command=request.command, config=request.config,
     )  # fmt: skip
     atomic.write_text(context.output / "index.html", page)
-    _write_tables(table, headline, context.output)
+    tables.write(parts, headlines, context.output)
     context.sample(context.output / "index.html", request.title)
-    accuracy = {arm.name: round(arm.mean, 6) for arm in arms}
-    return Result(accuracy, {name: round(value - arms[0].mean, 6) for name, value in accuracy.items()}, headline, f"{headline}\n\n{text}")
+    accuracy, delta = {}, {}
+    for section, _ in parts:
+        for arm in section.arms:
+            name = arm.name if len(parts) == 1 else f"{arm.name}, n={arm.num_samples}"
+            accuracy[name] = round(arm.mean, 6)
+            delta[name] = round(scores.compare(section.arms[0], arm, section.unit, request.settings).delta, 6)
+    text = "\n\n".join([*headlines, scores.as_text(parts)])
+    return Result(parts[0][0].arms[0].metric, accuracy, delta, " ".join(headlines), text)
 
 
-def _write_tables(table: list[dict[str, str]], headline: str, folder: Path) -> None:
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
-    atomic.write_json(folder / "scores.json", table)
-    names = list(table[0])
-    cells = ["| " + " | ".join(row[name].replace("|", "\\|") for name in names) + " |" for row in table]
-    head = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    atomic.write_text(folder / "scores.md", "\n".join([headline, "", *head, *cells]) + "\n")
+def _section(section: scores.Section, table: list[dict[str, str]], request: Request, context: Context) -> dict[str, Any]:
+    """Return what the page shows of one size of the gold set."""
+    arms, metric = section.arms, section.arms[0].metric
+    lines = [(arm.name, list(100 * arm.test), _interval(arm)) for arm in arms]
+    shown_first = [arms[0], scores.best(section)] if len(arms) > 1 else arms
+    matrices = [
+        (arm.name, trusted(pictures.confusion(arm.confusion, arm.classes)), arm in shown_first[:OPEN_CONFUSIONS])
+        for arm in sorted(arms, key=lambda arm: arm not in shown_first)
+        if arm.confusion is not None
+    ]
+    found = [arm.per_class for arm in arms]
+    labels = list(dict.fromkeys(name for known in found for name in known))
+    return {
+        "size": section.size, "rows": table, "titles": tables.titles(section), "unit": section.unit, "metric": metric,
+        "base": arms[0].name, "runs": trusted(pictures.intervals(lines, f"test {metric}, %")),
+        "curves": trusted(pictures.curves(_curves(arms), "step", f"validation {metric}")), "confusions": matrices,
+        "averaged": sum(len(arm.runs) for arm in arms) > MOST_CURVES, "arms": [arm.name for arm in arms],
+        "per_class": [(label, [scores.percent(known[label]) if label in known else "–" for known in found]) for label in labels],
+        "rounds": synthetic.rounds(request, section.num_samples, context),
+        "measures": synthetic.measures(request, section.num_samples, context),
+        "pairs": synthetic.pairs(request, section.num_samples, context) if request.measures else [],
+    }  # fmt: skip
 
 
-def _funnel(request: Request, context: Context) -> list[tuple[str, int]]:
-    """Return how many clips each stage let through."""
-    prepared, gold = manifest.read(context.resolve(request.prepare)), manifest.read(context.resolve(request.gold))
-    usable = manifest.accepted(prepared)
-    counts = [
-        ("rows in the table", len(prepared)), ("rejected on arrival", len(prepared) - len(usable)),
-        ("validation clips", int((usable["split"] == "val").sum())),
-        ("test clips", int((usable["split"] == "test").sum())), ("gold clips drawn", len(gold)),
-    ]  # fmt: skip
-    for name, before, after in zip(request.sources, request.generated, request.filtered, strict=True):
-        made, kept = manifest.read(context.resolve(before)), manifest.accepted(manifest.read(context.resolve(after)))
-        counts += [(f"generated {name.replace('_', ' ')}", len(made)), ("of them kept by the filter", len(kept))]
-    return counts
+def _interval(arm: scores.Arm) -> tuple[float, float] | None:
+    """Return the interval of an arm's mean over its runs, in percent."""
+    found = statistics.t_interval(arm.test)
+    return (100 * max(0.0, found[0]), 100 * min(1.0, found[1])) if found else None
+
+
+def _curves(arms: list[scores.Arm]) -> dict[str, list[tuple[float, float]]]:
+    """Return the lines to draw: of every run, or of each arm's mean where there are many runs."""
+    if sum(len(arm.runs) for arm in arms) <= MOST_CURVES:
+        numbered = [(arm.name, number, run.curve) for arm in arms for number, run in enumerate(arm.runs)]
+        return {f"{name}#{number}" if number else name: curve for name, number, curve in numbered if curve}
+    found = {}
+    for arm in arms:
+        values: dict[float, list[float]] = {}
+        for run in arm.runs:
+            for step, value in run.curve:
+                values.setdefault(step, []).append(value)
+        if values:
+            found[arm.name] = [(step, float(np.mean(values[step]))) for step in sorted(values)]
+    return found
 
 
 def _rejected(request: Request, context: Context) -> list[dict[str, str]]:
     with (context.resolve(request.prepare) / "rejected.csv").open(newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))[:500]
-
-
-def _clips(request: Request, context: Context) -> tuple[list[dict[str, str]], int]:
-    """Return the clips to show, copied and drawn, every class and kind in turn, and how many are not shown."""
-    tables = [manifest.read(context.resolve(request.gold)).assign(kind="gold", source="")]
-    for name, folder in zip(request.sources, request.filtered, strict=True):
-        table = manifest.read(context.resolve(folder))
-        tables.append(table.assign(kind=table["status"], source=name.replace("_", " ")))
-    everything = pd.concat(tables, ignore_index=True)
-    everything = everything[~everything["path"].str.startswith("rejected/")]
-    turn = everything.groupby(["label", "kind", "source"]).cumcount()
-    shown = everything.assign(turn=turn).sort_values(["turn", "label", "kind", "source"]).head(request.settings.max_clips)
-    rank = {"gold": 0, "accepted": 1, "rejected": 2}
-    shown = shown.assign(rank=shown["kind"].map(rank)).sort_values(["label", "rank", "source", "turn"])
-    (context.output / "assets").mkdir(exist_ok=True)
-    made = []
-    for number, row in enumerate(shown.to_dict("records"), start=1):
-        made.append(_clip(row, context))
-        context.progress(number, len(shown))
-    return made, len(everything) - len(shown)
-
-
-def _clip(row: dict[str, Any], context: Context) -> dict[str, str]:
-    source = context.resolve(row["path"])
-    # WAV, since libsndfile writes FLAC without a seek table and chromium's player is dead after a jump near the end of such a file.
-    target = context.output / "assets" / f"{row['clip_id']}.wav"
-    if not target.exists():
-        audio.write(target, *audio.read(source), "PCM_16")
-    picture = target.with_suffix(".png")
-    pictures.write_spectrogram(picture, source)
-    parameters, found = json.loads(row["parameters"]), json.loads(row["scores"])
-    parts = [f"{name.removeprefix('clap_')} {value:g}" for name, value in found.items()]
-    parts += [f"seed {parameters['seed']}"] if "seed" in parameters else []
-    parts += [row["reason"]] if row["reason"] else []
-    return {
-        "label": row["label"], "kind": row["kind"], "source": row["source"], "caption": row["caption"], "detail": " · ".join(parts),
-        "audio": f"assets/{target.name}", "picture": f"assets/{picture.name}",
-    }  # fmt: skip

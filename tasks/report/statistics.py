@@ -1,13 +1,19 @@
-"""Means, intervals and paired tests for arms that were scored on the same test clips."""
+"""Means, intervals and paired tests for arms that were scored on the same draws, seeds and test clips."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+Array = npt.NDArray[np.float64]
+MOST_EXACT = 16
+"""Differences up to which all sign changes are tried: 2¹⁶ of them."""
 
-def t_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float] | None:
+
+def t_interval(values: Array, confidence: float = 0.95) -> tuple[float, float] | None:
     """Return the Student t interval of the mean (Student, 1908); None for fewer than two values."""
     if len(values) < 2:
         return None
@@ -15,9 +21,33 @@ def t_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -> tup
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def paired_bootstrap(
-    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], draws: int, seed: int, confidence: float = 0.95
-) -> tuple[float, float]:
+def paired_t(differences: Array) -> float | None:
+    """Return the two-sided p of the paired t-test (Student, 1908); None for fewer than two differences.
+
+    Differences that are all the same leave no spread to test against: p is 1 when they are zero, 0 otherwise.
+    """
+    if len(differences) < 2:
+        return None
+    spread = float(differences.std(ddof=1))
+    if spread < 1e-12:
+        return 1.0 if abs(float(differences.mean())) < 1e-12 else 0.0
+    statistic = float(differences.mean()) / (spread / np.sqrt(len(differences)))
+    return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+
+
+def exact_sign_flip(differences: Array) -> float | None:
+    """Return the two-sided p of Fisher's (1935) sign-flip test over all 2ⁿ sign changes; None for none or more than 16 differences.
+
+    It assumes symmetry instead of normality. Its least value is 2/2ⁿ: five draws can reach 0.0625 and no less.
+    """
+    if not 1 <= len(differences) <= MOST_EXACT:
+        return None
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(differences))))
+    sums = np.abs(signs @ differences)
+    return float(np.mean(sums >= abs(float(differences.sum())) - 1e-12))
+
+
+def paired_bootstrap(first: Array, second: Array, draws: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of mean(second − first) over resampled clips (Efron, 1979).
 
     Args:
@@ -35,7 +65,7 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
-def sign_flip(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], draws: int, seed: int) -> float:
+def sign_flip(first: Array, second: Array, draws: int, seed: int) -> float:
     """Return the two-sided p of the paired sign-flip test (Fisher, 1935): are the clips' differences symmetric around zero?
 
     Scores are averaged over the seeds, so a clip that half of the seeds get right counts half. With one seed this is McNemar's test.

@@ -134,12 +134,22 @@ def load_pictures(page):
 
 def test_hostile_labels_and_captions_are_text_and_can_be_filtered_by(tmp_path):
     """With words that no real study has, in every place that takes words from a table."""
-    clip = {"label": HOSTILE, "kind": "gold", "source": HOSTILE, "caption": HOSTILE, "detail": HOSTILE, "audio": "", "picture": ""}
-    row = dict.fromkeys(("arm", "test", "sd", "interval", "delta", "delta_interval", "p", "f1", "val", "clips", "seeds"), HOSTILE)
+    clip = dict.fromkeys(("label", "source", "caption", "detail", "size"), HOSTILE) | {"kind": "gold", "audio": "", "picture": ""}
+    titles = dict.fromkeys(("arm", "test", "delta"), HOSTILE)
+    pair = {"clips": [{"label": HOSTILE, "what": HOSTILE, "audio": "", "picture": ""}], "detail": HOSTILE, "duplicate": True}
+    measures = ("source", "draws", "clips", "fad_clap", "fad_clap_reference", "fad_mel", "fad_mel_reference", "clap_label", "clap_caption",
+                "vendi", "vendi_gold", "copies", "among", "closer", "leaked", "compared")  # fmt: skip
+    rounds = ("source", "round", "generated", "accepted", "rejected", "share", "draws")
+    section = {
+        "size": HOSTILE, "titles": titles, "rows": [{**titles, "draws": "5"}], "unit": "draws", "metric": HOSTILE, "base": HOSTILE,
+        "runs": "", "curves": "", "averaged": False, "confusions": [(HOSTILE, "", True), (HOSTILE, "", False)], "arms": [HOSTILE],
+        "per_class": [(HOSTILE, [HOSTILE])], "rounds": [dict.fromkeys(rounds, HOSTILE)], "measures": [dict.fromkeys(measures, HOSTILE)],
+        "pairs": [pair],
+    }  # fmt: skip
     rejected = dict.fromkeys(("line", "path", "reason", "detail"), HOSTILE)
     text = render(
-        "study.html", title=HOSTILE, headline=HOSTILE, rows=[row], funnel=[(HOSTILE, 1)], clips=[clip, {**clip, "label": "plain"}],
-        hidden=1, curves="", labels=[HOSTILE, "plain"], confusions=[(HOSTILE, "")], per_class=[(HOSTILE, [HOSTILE])], rejected=[rejected],
+        "study.html", title=HOSTILE, headlines=[HOSTILE], sections=[section], funnel=[(HOSTILE, 1)], hidden=1, draws=2,
+        clips=[clip, {**clip, "label": "plain"}], labels=[HOSTILE, "plain"], sizes=[HOSTILE, "50"], rejected=[rejected],
         command=HOSTILE, config=HOSTILE,
     )  # fmt: skip
     (tmp_path / "index.html").write_text(text)
@@ -147,6 +157,7 @@ def test_hostile_labels_and_captions_are_text_and_can_be_filtered_by(tmp_path):
         page.goto((tmp_path / "index.html").as_uri())
         expect(page).to_have_title(HOSTILE)
         expect(page.locator("h1")).to_have_text(HOSTILE)
+        page.locator("#by-size").select_option(HOSTILE)
         page.locator("#by-label").select_option(HOSTILE)
         shown = page.locator(".clip").filter(visible=True)
         expect(shown).to_have_count(1)

@@ -1,7 +1,9 @@
 import csv
 import json
 import math
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,12 @@ from scipy import stats
 
 from core import audio, manifest
 from core.context import Context
-from tasks.report import statistics
-from tasks.report.spec import ArmRun, Request, Settings
+from core.errors import InvalidValueError
+from core.gallery import pictures
+from tasks.measure_synthetic import spec as measure_synthetic
+from tasks.report import stage, statistics
+from tasks.report.scores import best, collect, headline, sections
+from tasks.report.spec import ArmRun, GoldRun, Measured, Request, Settings, SourceRun
 from tasks.report.stage import run
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
@@ -30,7 +36,7 @@ def dataset(root, folder, count, origin="gold", **values):
     manifest.write(root / folder, manifest.frame(rows))
 
 
-def training(root, name, accuracy, seed):
+def training(root, name, accuracy, seed, **values):
     labels = [f"class_{i % 2}" for i in range(40)]
     right = np.random.default_rng(seed).permutation(np.arange(40) < round(40 * accuracy))
     predicted = [label if good else f"class_{1 - int(label[-1])}" for label, good in zip(labels, right, strict=True)]
@@ -41,25 +47,53 @@ def training(root, name, accuracy, seed):
     pairs = list(zip(labels, predicted, strict=True))
     matrix = [[pairs.count((f"class_{a}", f"class_{b}")) for b in (0, 1)] for a in (0, 1)]
     result = {
-        "test_accuracy": float(right.mean()),
-        "val_accuracy": accuracy,
-        "test_macro_f1": accuracy,
-        "train_clips": 50,
-        "confusion": matrix,
-    }
-    (folder / "result.json").write_text(json.dumps({**result, "classes": ["class_0", "class_1"]}))
+        "test_accuracy": float(right.mean()), "val_accuracy": accuracy, "test_macro_f1": accuracy, "train_clips": 50, "confusion": matrix,
+        "classes": ["class_0", "class_1"], **values,
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(result))
     (folder / "curves.json").write_text(json.dumps([{"step": s, "loss": 1.0, "val_accuracy": accuracy * s / 20} for s in (10, 20)]))
     return f"stages/train_ast/{name}"
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    root = tmp_path_factory.mktemp("report")
+def prepared(root):
     dataset(root, "stages/prepare/aa", 6)
     with (root / "stages/prepare/aa/rejected.csv").open("w", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(("file", "line", "column", "reason", "detail", "path"))
         writer.writerow(("clips.csv", "7", "path", "silent", "peak -90 dB", HOSTILE))
+
+
+def measured(root, name, gold, synthetic, **values):
+    """What measure_synthetic leaves: every field of its result, and the closest pairs."""
+    folder = root / f"stages/measure_synthetic/{name}"
+    folder.mkdir(parents=True)
+    result = dict.fromkeys(measure_synthetic.Result.__dataclass_fields__, 0.25)
+    counts = {"clips": 4, "gold_clips": 4, "near_duplicates_of_gold": 1, "near_duplicates_among": 0, "leaked": 0, "pairs_compared": 120}
+    (folder / "measures.json").write_text(json.dumps({**result, **counts, **values}))
+    made, gold = manifest.read(root / synthetic).to_dict("records"), manifest.read(root / gold).to_dict("records")
+    rows = [
+        {
+            "kind": "synthetic and gold", "clip_id": one["clip_id"], "label": one["label"], "path": one["path"], "other_id": two["clip_id"],
+            "other_label": two["label"], "other_path": two["path"], "correlation": 0.9 - 0.3 * i, "lag_s": 0.5,
+            "waveform": 0.95 if i == 0 else None, "cosine": 0.5, "duplicate": i == 0,
+        }
+        for i, (one, two) in enumerate(zip(made[1:3], gold, strict=False))
+    ]  # fmt: skip
+    (folder / "offenders.json").write_text(json.dumps(rows))
+    return f"stages/measure_synthetic/{name}"
+
+
+def reported(root, name, request):
+    output = root / "stages/report" / name
+    output.mkdir(parents=True)
+    return output, run(request, Context(output, root, emit=lambda kind, values: None))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """One draw, two seeds, two arms."""
+    root = tmp_path_factory.mktemp("report")
+    prepared(root)
     dataset(root, "stages/caption/aa", 4)
     dataset(root, "stages/generate/aa", 8, "generate")
     dataset(root, "stages/clap_filter/aa", 8, "generate", scores={"clap_cosine": 0.25})
@@ -68,15 +102,46 @@ def study(tmp_path_factory):
         for number, (arm, accuracy) in enumerate((("gold only", 0.5), ("gold + synthetic", 0.8)))
         for seed in (1, 2)
     )
-    output = root / "stages/report/aa"
-    output.mkdir(parents=True)
+    sources = (SourceRun("from_noise", ("stages/generate/aa",), ("stages/clap_filter/aa",)),)
     request = Request(
-        "synthio · test", "stages/prepare/aa", "stages/caption/aa", ("stages/generate/aa",), ("stages/clap_filter/aa",), ("from_noise",),
-        arms,
-        "num_samples: 4\n", "./run.sh synthio a=<b>", Settings(max_clips=10),
+        "synthio · test", "stages/prepare/aa", (GoldRun("stages/caption/aa"),), sources, arms, "num_samples: 4\n",
+        command="./run.sh synthio a=<b>", settings=Settings(max_clips=10),
     )  # fmt: skip
-    result = run(request, Context(output, root, emit=lambda kind, values: None))
-    return output, result
+    return reported(root, "aa", request)
+
+
+DRAWS, SEEDS, SIZES = (0, 1, 2), (1, 2), (4, 6)
+SCORES = {"gold only": 0.5, "gold + synthetic": 0.8, "gold | noise & more_": 0.55}
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory):
+    """Three arms × two sizes × three draws × two seeds, two rounds of self-reflection, measures of the first draw."""
+    root = tmp_path_factory.mktemp("matrix")
+    prepared(root)
+    golds, sources, measures, arms = [], [], [], []
+    for size in SIZES:
+        for draw in DRAWS:
+            where = f"{size}-{draw}"
+            dataset(root, f"stages/caption/{where}", size)
+            for number in (0, 1):
+                dataset(root, f"stages/generate/{where}-{number}", 8 - 4 * number, "generate")
+                dataset(root, f"stages/clap_filter/{where}-{number}", 8 - 4 * number, "generate")
+            golds.append(GoldRun(f"stages/caption/{where}", size, draw))
+            folders = [tuple(f"stages/{stage}/{where}-{number}" for number in (0, 1)) for stage in ("generate", "clap_filter")]
+            sources.append(SourceRun("from_noise", *folders, size, draw))
+            for number, (arm, score) in enumerate(SCORES.items()):
+                for seed in SEEDS:
+                    value = score + 0.05 * draw + (0.025 * draw * number) + (seed - 1) / 40
+                    path = training(root, f"{where}-{number}-{seed}", value, 1000 * size + 100 * draw + 10 * seed + number)
+                    arms.append(ArmRun(arm, seed, path, size, draw))
+        path = measured(root, str(size), f"stages/caption/{size}-0", f"stages/clap_filter/{size}-0-0")
+        measures.append(Measured("from_noise", path, size, 0))
+    request = Request(
+        "synthio · matrix", "stages/prepare/aa", tuple(golds), tuple(sources), tuple(arms), "x: 1\n", tuple(measures),
+        settings=Settings(max_clips=12, max_pairs=1),
+    )  # fmt: skip
+    return reported(root, "aa", request), arms, root
 
 
 class Page(HTMLParser):
@@ -111,15 +176,141 @@ def test_scores_are_those_of_the_trainings(study):
     output, result = study
     rows = json.loads((output / "scores.json").read_text())
     assert [row["arm"] for row in rows] == ["gold only", "gold + synthetic"]
-    assert (
-        rows[0]["test"] == f"{100 * result.accuracy['gold only']:.1f}"
-        and rows[1]["delta"] == f"{100 * result.delta['gold + synthetic']:+.1f}"
-    )
+    assert rows[0]["test"] == f"{100 * result.accuracy['gold only']:.1f}"
+    assert rows[1]["delta"] == f"{100 * result.delta['gold + synthetic']:+.1f}" and result.metric == "accuracy"
     assert result.delta["gold + synthetic"] == pytest.approx(0.3, abs=0.02)
     assert "gold + synthetic" in result.headline and "it helps" in result.headline and "gold only" in result.table
-    assert (output / "scores.md").read_text().count("---|") == len(rows[0])
+    assert "over test clips" in result.headline and "1 draw × 2 seeds" in result.headline
+    assert {(row["delta_unit"], row["n"], row["draws"], row["seeds"]) for row in rows} == {("clips", "–", "1", "2")}
+    assert "bootstrap" in (output / "scores.md").read_text() and "not on other gold clips" in (output / "index.html").read_text()
     with (output / "scores.csv").open() as handle:
-        assert len(list(csv.DictReader(handle))) == 2
+        assert list(csv.DictReader(handle)) == rows
+
+
+def test_several_draws_are_compared_draw_by_draw(matrix):
+    """Against scipy on the differences, computed here from the trainings' own results."""
+    (output, result), arms, root = matrix
+    rows = json.loads((output / "scores.json").read_text())
+    assert [(row["n"], row["arm"]) for row in rows] == [(str(size), arm) for size in SIZES for arm in SCORES]
+    for row in rows:
+        size = int(row["n"])
+        scores = {
+            (run.arm, run.draw, run.seed): json.loads((root / run.path / "result.json").read_text())["test_accuracy"]
+            for run in arms
+            if run.num_samples == size
+        }
+        own = np.array([[scores[row["arm"], draw, seed] for seed in SEEDS] for draw in DRAWS])
+        base = np.array([[scores["gold only", draw, seed] for seed in SEEDS] for draw in DRAWS])
+        assert (row["test"], row["sd"]) == (f"{100 * own.mean():.1f}", f"{100 * own.std(ddof=1):.1f}")
+        assert (row["draws"], row["seeds"], row["delta_unit"]) == ("3", "2", "draws")
+        if row["arm"] == "gold only":
+            assert row["delta"] == row["p"] == "–"
+            continue
+        difference = (own - base).mean(axis=1)
+        test = stats.ttest_rel(own.mean(axis=1), base.mean(axis=1))
+        low, high = test.confidence_interval(0.95)
+        assert row["delta"] == f"{100 * difference.mean():+.1f}" and row["delta_interval"] == f"{100 * low:+.1f} … {100 * high:+.1f}"
+        assert row["p"] == ("< 0.001" if test.pvalue < 0.001 else f"{test.pvalue:.3f}")
+        assert row["p_sign_flip"] == "0.250", "all three differences have one sign: 2 of 8 sign changes are as far from zero"
+        low, high = stats.ttest_1samp((own - base).ravel(), 0).confidence_interval(0.95)
+        assert row["delta_interval_runs"] == f"{100 * low:+.1f} … {100 * high:+.1f}"
+    assert set(result.accuracy) == {f"{arm}, n={size}" for size in SIZES for arm in SCORES}
+    assert result.headline.count("3 draws × 2 seeds") == 2 and "n = 4" in result.headline and "over draws" in result.headline
+    assert result.table.count("gold + synthetic  ") == 2
+
+
+def test_tables_for_other_programs(matrix):
+    (output, _), _, _ = matrix
+    text = (output / "scores.md").read_text()
+    assert text.count("gold \\| noise & more_") == 2 and text.count("p, paired t over draws") == 2
+    lines = (output / "scores.tex").read_text().splitlines()
+    assert lines[1] == r"\begin{tabular}{lrrrr}" and lines[-1] == r"\end{tabular}"
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert len(body) == 3 and all(line.count(" & ") == 4 and line.endswith(r" \\") for line in body)
+    assert body[2].startswith(r"gold | noise \& more\_ & ") and r"$\pm$" in body[0] and "[+" in body[1]
+
+
+def test_page_of_a_matrix_shows_rounds_measures_and_pairs(matrix):
+    (output, _), _, _ = matrix
+    text = (output / "index.html").read_text()
+    page = Page(text)
+    shown = " ".join(" ".join(page.text).split())
+    assert "Scores, n = 4: 3 draws × 2 seeds" in shown and "Scores, n = 6" in shown and "Of the first of 3 draws." in shown
+    # 8 clips a draw in the first round, every third one rejected, then 4; three draws.
+    assert "from noise 1 24 15 9 62 % 3" in shown and "from noise 2 12 6 6 50 % 3" in shown
+    assert "gold clips drawn, 3 times" in shown and "closer than real" in shown
+    pairs = [values for tag, values in page.tags if tag == "article" and values["class"].startswith("pair")]
+    assert [values["class"] for values in pairs] == ["pair copy", "pair copy"] and "spectrogram 0.90 at +0.50 s · waveform 0.95" in shown
+    local = [source for source in page.sources if not source.startswith(("#", "data:"))]
+    assert all((output / source).is_file() for source in local) and len([tag for tag, _ in page.tags if tag == "audio"]) == 12 + 2 * 2
+    clips = [values for tag, values in page.tags if tag == "article" and values["class"].startswith("clip")]
+    assert {values["data-size"] for values in clips} == {"4", "6"}
+
+
+def test_measures_shown_are_fields_of_the_stage_that_measures():
+    source = (Path(stage.__file__).parent / "synthetic.py").read_text()
+    names = set(re.findall(r'(?:mean|total)\("(\w+)"', source))
+    assert len(names) > 12 and names <= set(measure_synthetic.Result.__dataclass_fields__)
+
+
+def test_mean_average_precision_is_named_and_compared_over_seeds(tmp_path):
+    prepared(tmp_path)
+    dataset(tmp_path, "stages/caption/aa", 4)
+    values = {"metric": "mAP", "confusion": []}
+    scores = {("gold only", 1): 0.4, ("gold only", 2): 0.5, ("more", 1): 0.5, ("more", 2): 0.62}
+    arms = []
+    for (arm, seed), score in scores.items():
+        own = {"test_score": score, "val_score": score, "per_class_score": {"class_0": score}}
+        arms.append(ArmRun(arm, seed, training(tmp_path, f"{arm}{seed}", 0.5, seed, **own, **values)))
+    request = Request("multi", "stages/prepare/aa", (GoldRun("stages/caption/aa"),), (), tuple(arms), "x: 1\n")
+    output, result = reported(tmp_path, "aa", request)
+    row = json.loads((output / "scores.json").read_text())[1]
+    assert result.metric == row["metric"] == "mAP" and row["test"] == "56.0" and row["delta_unit"] == "seeds"
+    low, high = stats.ttest_1samp([0.1, 0.12], 0).confidence_interval(0.95)
+    assert row["delta_interval"] == f"{100 * low:+.1f} … {100 * high:+.1f}"
+    assert "mAP by class" in (output / "index.html").read_text() and "test mAP" in result.headline
+
+
+def test_trainings_that_do_not_belong_together_are_refused(tmp_path):
+    path = training(tmp_path, "one", 0.5, 1)
+    runs = (ArmRun("a", 1, path, 50, 0), ArmRun("a", 1, path, 50, 0))
+    with pytest.raises(InvalidValueError, match="named twice"):
+        collect(runs, lambda path: tmp_path / path)
+    other = training(tmp_path, "two", 0.5, 1, metric="mAP", test_score=0.1, val_score=0.1)
+    with pytest.raises(InvalidValueError, match="another metric"):
+        collect((ArmRun("a", 1, path), ArmRun("b", 1, other)), lambda path: tmp_path / path)
+    table = pd.read_parquet(tmp_path / path / "predictions.parquet")
+    table.iloc[1:].to_parquet(tmp_path / other / "predictions.parquet")
+    with pytest.raises(InvalidValueError, match="other test clips"):
+        collect((ArmRun("a", 1, path), ArmRun("b", 1, other)), lambda path: tmp_path / path)
+    with pytest.raises(InvalidValueError, match="rounds"):
+        SourceRun("x", ("a", "b"), ("a",))
+
+
+def test_best_arm_is_chosen_on_validation_never_on_test(tmp_path):
+    runs = []
+    for arm, val, test in (("base", 0.5, 0.5), ("lucky on test", 0.6, 0.9), ("good on validation", 0.7, 0.6)):
+        path = training(tmp_path, arm.replace(" ", "_"), test, 1, val_accuracy=val)
+        runs.append(ArmRun(arm, 1, path))
+    section = sections(collect(runs, lambda path: tmp_path / path))[0]
+    assert best(section).name == "good on validation" and "good on validation" in headline(section, Settings())
+
+
+def test_paired_tests_against_scipy_and_by_hand():
+    differences = np.array([0.03, 0.05, -0.01, 0.04, 0.02])
+    assert statistics.paired_t(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert statistics.paired_t(np.array([0.1])) is None and statistics.paired_t(np.zeros(4)) == 1.0
+    found = stats.permutation_test((differences, np.zeros(5)), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf)
+    assert statistics.exact_sign_flip(differences) == pytest.approx(found.pvalue)
+    assert statistics.exact_sign_flip(np.abs(differences)) == pytest.approx(2 / 32), "the least that five draws can say"
+    assert statistics.exact_sign_flip(np.ones(17)) is None and statistics.exact_sign_flip(np.zeros(3)) == 1.0
+
+
+def test_drawings_take_their_colours_from_the_page():
+    matrix = pictures.confusion(np.array([[9, 1], [0, 10]]), ["a", "b"])
+    assert "var(--ink" in matrix and "var(--soft" in matrix and "<image" not in matrix and pictures.INK not in matrix
+    drawn = pictures.intervals([("gold only", [50.0, 52.0], (40.0, 60.0)), ("other", [55.0], None)], "test accuracy, %")
+    assert "gold only" in drawn and "var(--accent" in drawn and drawn.count("<use") >= 5
 
 
 def test_statistics_against_independent_computations():

@@ -1,0 +1,1 @@
+"""Measures synthetic clips against the gold ones, and proves from the lineage that no validation or test clip touched them."""
