@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torchaudio
 
@@ -21,34 +19,29 @@ def frames(duration_s: float) -> int:
     return max(32, int(duration_s * 1024 // 10))
 
 
-def fbank(samples: Samples, target_frames: int) -> torch.Tensor:
-    """Return (fbank − mean) / (2·std), float32 [target frames, 128], of a mono sound at 16 kHz, zero-padded.
+def filter_bank(samples: Samples, claimed_rate_hz: int = RATE_HZ) -> torch.Tensor:
+    """Return Kaldi's log-mel energies, float32 [own frames, 128], of a mono sound at 16 kHz.
 
-    The sound must be resampled to 16 kHz before: the published code hands the old rate to Kaldi after resampling, which shifts the
-    mel axis.
+    Args:
+        samples: the sound, resampled to 16 kHz.
+        claimed_rate_hz: the rate that Kaldi is told. Any other than the true one is the published code's fault, which hands on the
+            rate from before resampling: frames get the wrong length and the mel axis shifts.
     """
     waveform = torch.from_numpy(samples)[None]
     waveform = waveform - waveform.mean()
-    banks = torchaudio.compliance.kaldi.fbank(
-        waveform, htk_compat=True, sample_frequency=RATE_HZ, use_energy=False, window_type="hanning", num_mel_bins=MELS, dither=0.0,
+    return torchaudio.compliance.kaldi.fbank(
+        waveform, htk_compat=True, sample_frequency=claimed_rate_hz, use_energy=False, window_type="hanning", num_mel_bins=MELS, dither=0.0,
         frame_shift=FRAME_SHIFT_MS,
     )  # fmt: skip
-    missing = target_frames - banks.shape[0]
-    banks = torch.nn.functional.pad(banks, (0, 0, 0, max(0, missing)))[:target_frames]
-    return (banks - MEAN) / (2 * STD)
 
 
-def augment(banks: torch.Tensor, generator: torch.Generator, masked_frames: int, masked_mels: int) -> torch.Tensor:
-    """Roll in time, change the gain by up to ±10 dB, and mask a span of frames and a span of mels (SpecAugment); [frames, mels]."""
+def fit(bank: torch.Tensor, target_frames: int) -> torch.Tensor:
+    """Return (bank − mean) / (2·std), float32 [target frames, 128], zero-padded before or cut."""
+    missing = target_frames - bank.shape[0]
+    bank = torch.nn.functional.pad(bank, (0, 0, 0, max(0, missing)))[:target_frames]
+    return (bank - MEAN) / (2 * STD)
 
-    def whole(high: int) -> int:
-        return int(torch.randint(0, max(1, high), (1,), generator=generator))
 
-    shifted = torch.roll(banks, whole(banks.shape[0]), dims=0)
-    gain_db = (float(torch.rand(1, generator=generator)) - 0.5) * 20
-    shifted = shifted + gain_db / 10 * math.log(10) / (2 * STD)  # power in dB as natural log, in normalised units
-    length, width = whole(masked_frames + 1), whole(masked_mels + 1)
-    start, low = whole(shifted.shape[0] - length + 1), whole(MELS - width + 1)
-    shifted[start : start + length] = 0.0
-    shifted[:, low : low + width] = 0.0
-    return shifted
+def fbank(samples: Samples, target_frames: int) -> torch.Tensor:
+    """Return the features of a mono sound at 16 kHz, float32 [target frames, 128]."""
+    return fit(filter_bank(samples), target_frames)

@@ -1,84 +1,148 @@
-"""The two presets: a small AST for the CPU, and the paper's."""
+"""The two presets: a small AST for the CPU, and the paper's. All their numbers are here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
-import torch
-from transformers import ASTConfig, ASTForAudioClassification
-
-from core.errors import InvalidValueError
-from tasks.train_ast.fbank import MELS
+from tasks.train_ast.augmentation import Augmentation
 from tasks.train_ast.spec import Settings
-from tasks.training.dropout import replace_dropout
 
-PAPER_EPOCHS = 50
+DECAY, FLAT_EPOCHS = 0.85, 5
+"""The paper's schedule: ×0.85 an epoch from epoch 5 on."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Preset:
     """Everything that the two presets decide differently."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    mlp_size: int
+    dropout: float
+    """Behind the embedding, attention and MLP."""
+    frequency_stride: int
+    """Mels between two patches of 16 × 16."""
+    time_stride: int
+    """Frames between two patches."""
+    crop_frames: int
+    """Frames of a training stretch; 0: whole clips."""
+    steps: int
+    """Gradient steps; 0: counted in epochs."""
+    epochs: int
+    batch_clips: int
+    learning_rate: float
+    pretrained_rate: float
+    """Learning rate with pretrained weights."""
+    weight_decay: float
+    decoupled_decay: bool
+    """AdamW instead of Adam with L2 regularisation."""
+    betas: tuple[float, float]
+    label_smoothing: float
+    """Of cross-entropy; multi-label has none."""
+    schedule: Literal["linear", "decay"]
+    """``linear``: warm-up and linear decay; ``decay``: the paper's."""
+    supcon_steps: int
+    """Gradient steps of the contrastive stage; 0: counted in epochs."""
+    supcon_epochs: int
+    supcon_clips: int
+    """Gold clips of a contrastive step."""
+    supcon_masks: tuple[int, int]
+    """Widest time and frequency mask of the contrastive stage, where the settings have none."""
+    after_supcon_masks: tuple[int, int]
+    """The same, of the classifier's training behind it."""
+
+
+CPU = Preset(
+    hidden_size=128, layers=3, heads=4, mlp_size=384, dropout=0.1, frequency_stride=16, time_stride=8, crop_frames=0,
+    steps=240, epochs=0, batch_clips=24, learning_rate=1e-3, pretrained_rate=1e-3, weight_decay=0.05, decoupled_decay=True,
+    betas=(0.9, 0.98),
+    label_smoothing=0.1, schedule="linear",
+    supcon_steps=120, supcon_epochs=0, supcon_clips=6, supcon_masks=(24, 16), after_supcon_masks=(0, 0),
+)  # fmt: skip
+PAPER = Preset(
+    hidden_size=768, layers=12, heads=12, mlp_size=3072, dropout=0.0, frequency_stride=10, time_stride=10, crop_frames=0,
+    steps=0, epochs=50, batch_clips=48, learning_rate=1e-4, pretrained_rate=1e-5, weight_decay=5e-7, decoupled_decay=False,
+    betas=(0.95, 0.999),
+    label_smoothing=0.0, schedule="decay",
+    supcon_steps=0, supcon_epochs=100, supcon_clips=24, supcon_masks=(96, 24), after_supcon_masks=(96, 24),
+)  # fmt: skip
+PRESETS = {"cpu": CPU, "paper": PAPER}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How one optimisation runs."""
 
     steps: int
     batch_clips: int
+    """Clips of a step; in the contrastive stage gold clips, before views are made of them."""
     learning_rate: float
     weight_decay: float
+    decoupled_decay: bool
     betas: tuple[float, float]
-    augmented: bool
-    label_smoothing: float
+    schedule: Literal["linear", "decay"]
     steps_per_epoch: int
+    """Steps between two reductions of the rate in the schedule ``decay``."""
 
     def rate(self, step: int) -> float:
-        """Return the learning rate at a step: warm-up and linear decay on the CPU; ×0.85 an epoch from epoch 5 on in the paper's recipe."""
-        if self.augmented:
+        """Return the learning rate at a step."""
+        if self.schedule == "linear":
             warm = min(1.0, (step + 1) / max(1, round(0.1 * self.steps)))
             return self.learning_rate * warm * max(0.02, 1 - step / self.steps)
-        return self.learning_rate * 0.85 ** max(0, step // self.steps_per_epoch - 4)
+        return float(self.learning_rate * DECAY ** max(0, step // self.steps_per_epoch - FLAT_EPOCHS + 1))
+
+
+@dataclass(frozen=True)
+class Recipe(Pace):
+    """How the classifier is trained."""
+
+    label_smoothing: float
+    augmentation: Augmentation
+    mixup: float
 
 
 def recipe(settings: Settings, gold_clips: int) -> Recipe:
-    """Return the recipe: the preset's values where the settings leave 0."""
-    if settings.preset == "paper":
-        batch = settings.batch_clips or 48
-        epoch = max(1, -(-gold_clips // batch))
-        rate = settings.learning_rate or (1e-5 if settings.pretrained else 1e-4)
-        return Recipe(settings.steps or PAPER_EPOCHS * epoch, batch, rate, 5e-7, (0.95, 0.999), False, 0.0, epoch)
-    batch = settings.batch_clips or 24
-    return Recipe(settings.steps or 240, batch, settings.learning_rate or 1e-3, 0.05, (0.9, 0.98), True, 0.1, max(1, gold_clips // batch))
+    """Return how the classifier is trained: the preset's values where the settings leave 0."""
+    preset = PRESETS[settings.preset]
+    batch = settings.batch_clips or preset.batch_clips
+    epoch = -(-gold_clips // batch)
+    return Recipe(
+        steps=settings.steps or preset.steps or preset.epochs * epoch, batch_clips=batch, learning_rate=_peak(settings, preset),
+        weight_decay=preset.weight_decay, decoupled_decay=preset.decoupled_decay,
+        betas=preset.betas, schedule=preset.schedule, steps_per_epoch=epoch,
+        label_smoothing=0.0 if settings.label_separator else preset.label_smoothing,
+        augmentation=_augmentation(settings, preset.after_supcon_masks if settings.supcon == "two_stage" else (0, 0)),
+        mixup=settings.mixup,
+    )  # fmt: skip
 
 
-def build_model(settings: Settings, classes: int, target_frames: int) -> ASTForAudioClassification:
-    """Return the model, with random weights or a local checkpoint's; what it drops does not hang on the number of devices.
+def contrastive_recipe(settings: Settings, gold_clips: int) -> tuple[Pace, Augmentation]:
+    """Return how the contrastive stage runs, and how its views are altered.
 
-    Raises:
-        InvalidValueError: the checkpoint's folder does not exist.
+    The published script lowers the rate every step (``supcon_legacy_schedule``), which after 50 steps leaves 3e-4 of it.
     """
-    model = _bare_model(settings, classes, target_frames)
-    replace_dropout(model)
-    return model
+    preset = PRESETS[settings.preset]
+    batch = settings.supcon_clips or preset.supcon_clips
+    epoch = -(-gold_clips // batch)
+    pace = Pace(
+        steps=settings.supcon_steps or preset.supcon_steps or preset.supcon_epochs * epoch, batch_clips=batch,
+        learning_rate=_peak(settings, preset), weight_decay=preset.weight_decay, decoupled_decay=preset.decoupled_decay, betas=preset.betas,
+        schedule="decay" if settings.supcon_legacy_schedule else preset.schedule,
+        steps_per_epoch=1 if settings.supcon_legacy_schedule else epoch,
+    )  # fmt: skip
+    return pace, _augmentation(settings, preset.supcon_masks)
 
 
-def _bare_model(settings: Settings, classes: int, target_frames: int) -> ASTForAudioClassification:
-    if settings.pretrained:
-        if not Path(settings.pretrained).is_dir():
-            raise InvalidValueError(
-                "no such folder", where="train_ast.pretrained", allowed="a transformers folder", received=settings.pretrained
-            )
-        return ASTForAudioClassification.from_pretrained(
-            settings.pretrained, num_labels=classes, ignore_mismatched_sizes=True, local_files_only=True
-        )
-    if settings.preset == "paper":
-        config = ASTConfig(num_mel_bins=MELS, max_length=target_frames, num_labels=classes, frequency_stride=10, time_stride=10)
-    else:
-        config = ASTConfig(
-            hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=384, hidden_dropout_prob=0.1,
-            attention_probs_dropout_prob=0.0, num_mel_bins=MELS, max_length=target_frames, num_labels=classes, patch_size=16,
-            frequency_stride=16, time_stride=8, attn_implementation="sdpa",
-        )  # fmt: skip
-    return ASTForAudioClassification(config)
+def crop(settings: Settings, target_frames: int) -> int:
+    """Return how many frames the model sees at once: those of a stretch, or of the whole clip."""
+    return min(settings.crop_frames or PRESETS[settings.preset].crop_frames or target_frames, target_frames)
 
 
-def parameter_count(model: torch.nn.Module) -> int:
-    """Return the number of weights."""
-    return sum(part.numel() for part in model.parameters())
+def _peak(settings: Settings, preset: Preset) -> float:
+    return settings.learning_rate or (preset.pretrained_rate if settings.pretrained else preset.learning_rate)
+
+
+def _augmentation(settings: Settings, masks: tuple[int, int]) -> Augmentation:
+    return Augmentation(settings.roll, settings.gain_db, settings.masked_frames or masks[0], settings.masked_mels or masks[1])

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tasks.train_ast.supcon import Projection, positive_pairs, whole_batch_loss
 from tasks.training import distributed
 from tasks.training.dropout import expect_batch, replace_dropout
 
@@ -72,10 +73,27 @@ def whole_batch_gradients(size, only_own_anchors):
     return gradients(model) + gradients(head)
 
 
+def contrastive_stage_gradients(size):
+    """Gradients of the SupCon loss of views behind the projection, whose batch norm must see the whole batch."""
+    model, (inputs, _) = network(), batch(size)
+    torch.manual_seed(98)
+    projection = Projection(8).double()
+    expect_batch(model, size)
+    own = distributed.own_part(inputs)
+    rows = torch.arange(size)
+    positives = positive_pairs(nn.functional.one_hot(rows // 3).float(), rows // 2)
+    loss = whole_batch_loss(projection, model(own), positives, 0.1)
+    loss.backward()
+    distributed.average_gradients([*model.parameters(), *projection.parameters()], len(own), size)
+    statistics = [projection.layers[1].running_mean, projection.layers[1].running_var]
+    return [*gradients(model), *gradients(projection), *statistics], float(loss.detach())
+
+
 def everything():
     """What the helpers give, here and in a single process alike."""
     found = {"mean": {size: mean_loss_gradients(size) for size in SIZES}}
     found["whole"] = {(size, own): whole_batch_gradients(size, own) for size in (5, 7, 8) for own in (True, False)}
+    found["supcon"] = {size: contrastive_stage_gradients(size) for size in (7, 12)}
     return found
 
 
@@ -101,17 +119,17 @@ def talk(rank):
 
 def fail_at(which, step, every):
     """Let a rank's training raise at a step; checkpoints are written every so many steps."""
-    from tasks.train_ast import stage
+    from tasks.train_ast import training
 
-    real = stage.batch_loss
-    stage.CHECKPOINT_EVERY = every
+    real = training.batch_loss
+    training.CHECKPOINT_EVERY = every
 
-    def broken(model, split, plan, request, number, device):
+    def broken(trainee, number):
         if number == step and distributed.rank() == which:
             raise ArithmeticError(f"rank {which} fails at step {step}")
-        return real(model, split, plan, request, number, device)
+        return real(trainee, number)
 
-    stage.batch_loss = broken
+    training.batch_loss = broken
 
 
 if __name__ == "__main__" and sys.argv[1] == "math":

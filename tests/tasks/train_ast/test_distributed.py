@@ -19,7 +19,7 @@ from core import audio, events, manifest
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
-from tasks.train_ast import stage
+from tasks.train_ast import stage, training
 from tasks.train_ast.spec import Request, Settings
 from tasks.training import distributed
 from tasks.training.dropout import WholeBatchDropout
@@ -82,22 +82,26 @@ def data_root(tmp_path_factory):
     return root
 
 
-def request(ranks=1):
-    """Seven clips a step: never the same number on both ranks. Dropout, SpecAugment and mixup as in the preset."""
-    settings = Settings(steps=STEPS, batch_clips=7, evaluate_every=4, mixup=0.5, num_devices=ranks)
+AUGMENTED = {"mixup": 0.5, "roll": 0.5, "gain_db": 10.0, "masked_frames": 24, "masked_mels": 16}
+CONTRASTIVE = {"supcon": "two_stage", "supcon_steps": 4, "supcon_clips": 5, "supcon_views": 3, "steps": 4}
+
+
+def request(ranks=1, **options):
+    """Seven clips a step: never the same number on both ranks. Dropout as in the preset, and every augmentation."""
+    settings = Settings(**{"steps": STEPS, "batch_clips": 7, "evaluate_every": 4, "num_devices": ranks, **AUGMENTED, **options})
     return Request(("stages/caption/aa", "stages/clap_filter/aa"), "stages/prepare/aa", "arm", 3, settings)
 
 
-def alone(root, name, emit=lambda kind, values: None):
+def alone(root, name, emit=lambda kind, values: None, **options):
     output = root / "stages/train_ast" / name
     output.mkdir(parents=True, exist_ok=True)
-    return to_dict(stage.run(request(), Context(output, root, threads=1, emit=emit))), output
+    return to_dict(stage.run(request(**options), Context(output, root, threads=1, emit=emit))), output
 
 
-def on_two(root, name, bytecode, *entry):
+def on_two(root, name, bytecode, *entry, **options):
     output = root / "stages/train_ast" / name
     path = root / f"{name}.json"
-    path.write_text(json.dumps(to_dict(request(2))))
+    path.write_text(json.dumps(to_dict(request(2, **options))))
     entry = entry or ("-m", "core.host")
     code, seen, text = torchrun(*entry, "tasks.train_ast", path, "--output", output, "--data-root", root, bytecode=bytecode)
     return code, seen, text, output
@@ -109,7 +113,7 @@ def whole(data_root):
     return alone(data_root, "whole")
 
 
-def assert_same_training(output, result, whole):
+def assert_same_training(output, result, whole, apart_at_most=1e-4):
     """Compare with the run of one process: the same decisions, numbers equal within rounding."""
     expected, reference = whole
     assert result["best_step"] == expected["best_step"] and result["confusion"] == expected["confusion"]
@@ -128,8 +132,8 @@ def assert_same_training(output, result, whole):
     # A key's bias adds the same to all scores of a query, so softmax and loss do not see it: its gradient is rounding noise, which Adam
     # blows up to steps of any size.
     apart = {name: value for name, value in apart.items() if not name.endswith("k_proj.bias")}
-    assert max(apart.values()) < 1e-4, sorted(apart.items(), key=lambda item: -item[1])[:4]
-    assert not list(output.glob(f"*{stage.CHECKPOINT}*"))
+    assert max(apart.values()) < apart_at_most, sorted(apart.items(), key=lambda item: -item[1])[:4]
+    assert not list(output.glob(f"*{training.CHECKPOINT}*"))
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,24 @@ def test_gathered_features_have_exact_gradients_whoever_computes_which_anchors(t
     assert_equal_gradients(single["whole"][7, True], single["whole"][7, False])
 
 
+def test_contrastive_loss_of_the_stage_is_the_whole_batchs_on_every_rank(two_and_one):
+    ranks, single = two_and_one
+    for size, (expected, loss) in single["supcon"].items():
+        for found in ranks:
+            assert found["supcon"][size][1] == pytest.approx(loss, rel=1e-12)
+            assert_equal_gradients(found["supcon"][size][0], expected)
+
+
+def test_contrastive_stage_on_two_ranks_gives_the_result_of_one(data_root, bytecode):
+    expected = alone(data_root, "contrastive", **CONTRASTIVE)
+    code, _, text, output = on_two(data_root, "contrastive two", bytecode, **CONTRASTIVE)
+    assert code == 0, text
+    # Some gradients of the contrastive loss begin at rounding size, where one step of Adam (1e-3) may go either way.
+    assert_same_training(output, json.loads((output / "result.json").read_text()), expected, apart_at_most=2e-3)
+    curve, curve_there = (json.loads((folder / "supcon_curve.json").read_text()) for folder in (output, expected[1]))
+    assert [point["supcon_loss"] for point in curve] == pytest.approx([point["supcon_loss"] for point in curve_there], abs=1e-3)
+
+
 def test_two_ranks_give_the_result_of_one(data_root, whole, bytecode):
     code, seen, text, output = on_two(data_root, "two", bytecode)
     assert code == 0, text
@@ -181,9 +203,9 @@ def test_two_ranks_give_the_result_of_one(data_root, whole, bytecode):
 
 def test_one_process_hands_over_to_two_ranks_one_of_which_fails_and_one_goes_on(data_root, whole, bytecode, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "CHECKPOINT_EVERY", 4)
-        real = stage.batch_loss
-        patched.setattr(stage, "batch_loss", lambda *words: real(*words) if words[4] < 10 else (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(training, "CHECKPOINT_EVERY", 4)
+        real = training.batch_loss
+        patched.setattr(training, "batch_loss", lambda *words: real(*words) if words[1] < 10 else (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             alone(data_root, "relay")
     code, seen, text, output = on_two(data_root, "relay", bytecode, HELPER, "host", "1,17,4")
