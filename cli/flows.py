@@ -43,7 +43,8 @@ def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: P
     if flow not in FLOWS:
         raise InvalidValueError("no such flow or command", where="./run.sh", received=flow, hint=nearest(flow, FLOWS))
     module = importlib.import_module(f"flows.{flow}.graph")
-    resolved = config.resolve(module.CONFIG, flow, words, files)
+    translate = getattr(module, "translate", list)  # a flow may take words of a predecessor
+    resolved = config.resolve(module.CONFIG, flow, translate(words), files)
     digests = FileDigests(data_root / "digests.json")
     plan = module.build_graph(resolved, digests, cwd=cwd, command=command)
     digests.save()

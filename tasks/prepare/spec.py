@@ -1,8 +1,9 @@
-"""Turn a CSV and a folder of sound files into a checked manifest; every row that cannot be used keeps its reason."""
+"""Turn a CSV, or one for each split, and a folder of sounds into a checked manifest; every row that cannot be used keeps its reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
@@ -19,7 +20,8 @@ class Settings:
     label_column: str = "label"
     """Column with the class; kept exactly as it is written."""
     split_column: str = ""
-    """Column with train, val or test; empty: the split comes from the fold, or is drawn."""
+    """Column with train, val or test. Empty: the split comes from the fold, from the tables where there are several, from a column
+    ``split_name`` (Synthio's tables have it) that names more than one split, or else it is drawn."""
     fold_column: str = ""
     """Column with the fold; needed with ``train_folds``, ``val_folds``, ``test_folds``."""
     train_folds: tuple[str, ...] = ()
@@ -29,11 +31,14 @@ class Settings:
     test_folds: tuple[str, ...] = ()
     """Folds that are scored once."""
     val_share: float = 0.2
-    """Share of each class drawn for validation when the table has neither split nor fold."""
+    """Share of each class drawn for validation when the table has neither split nor fold, or when there is no table for it."""
     test_share: float = 0.2
     """Share of each class drawn for the test."""
     split_seed: int = 0
     """Seed of that draw."""
+    label_separator: Literal["", ";", ","] = ""
+    """What separates the labels of one clip, for multi-label. Such labels stay as they are written; a row with an empty label among them,
+    or the same one twice, is rejected, and a drawn split pays no regard to classes. Empty: one label a clip."""
     min_duration_s: float = 0.1
     """Shorter clips are rejected."""
     max_duration_s: float = 60.0
@@ -68,14 +73,29 @@ class Request:
     """Folder that the table's paths are relative to."""
     settings: Settings = Settings()
     """Columns, splits and limits."""
+    val_csv: str = external_path(default="")
+    """Table of the validation clips, where every split has its own; ``csv`` is then the train split. Empty, with a ``test_csv``: the
+    validation clips are drawn from ``csv``, class by class."""
+    test_csv: str = external_path(default="")
+    """Table of the test clips, likewise."""
+
+    def __post_init__(self) -> None:
+        if self.val_csv and not self.test_csv:
+            hint = "name the table of the test clips, too, or give one table with a split column"
+            raise InvalidValueError("missing", where="prepare.test_csv", allowed="a CSV file", received=self.test_csv, hint=hint)
+        if self.test_csv and self.settings.fold_column:
+            hint = "leave out the folds, or the further tables"
+            raise InvalidValueError(
+                "both say the split", where="prepare.fold_column, test_csv", received=self.settings.fold_column, hint=hint
+            )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the table held."""
+    """What the tables held."""
 
     rows: int
-    """Rows of the table."""
+    """Rows of all tables."""
     accepted: int
     """Usable clips."""
     rejected: int
@@ -87,6 +107,8 @@ class Result:
     test: int
     """Usable test clips."""
     classes: tuple[str, ...]
-    """Labels of the usable clips, sorted."""
+    """Labels of the usable clips, sorted; multi-label: one by one."""
     reasons: dict[str, int]
     """Rejected rows by reason."""
+    splits_from: str
+    """Where the splits come from: ``column NAME``, ``folds``, ``tables``, ``tables, val drawn from train`` or ``drawn``."""

@@ -176,3 +176,143 @@ def test_wrong_digest_in_the_table_is_noticed(dataset):
     dataset.rows[-1] = (*dataset.rows[-1], "")
     dataset.run(header=("path", "label", "split", "sha256"))
     assert [row.reason.split(":")[0] for row in dataset.table().itertuples()] == ["digest_mismatch", ""]
+
+
+class Tables(Dataset):
+    """A root folder with a table for each split; ``given`` holds the rows by split."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.given = {"train": [], "val": [], "test": []}
+
+    def clip(self, split, name, frequency, label="a", *cells):
+        if not (self.root / name).exists():
+            soundfile.write(self.root / name, tone(frequency), RATE)
+        self.given[split].append((name, label, *cells))
+
+    def run(self, header=("path", "label"), names=("train.csv", "val.csv", "test.csv"), **settings):
+        paths = {}
+        for (split, rows), name in zip(self.given.items(), names, strict=True):
+            path = self.root / name
+            if rows:
+                path.parent.mkdir(exist_ok=True)
+                with path.open("w", newline="", encoding="utf-8") as handle:
+                    csv.writer(handle).writerows([header, *rows])
+                paths[split] = str(path)
+        context = Context(self.output, self.data_root, final="stages/prepare/aa", emit=lambda kind, values: None)
+        options = Settings(**{"max_reject_fraction": 1.0, **settings})
+        return run(Request(paths["train"], str(self.root), options, paths.get("val", ""), paths.get("test", "")), context)
+
+    def reasons(self):
+        table = self.table()
+        return {
+            (json.loads(row.parameters)["table"], json.loads(row.parameters)["source_path"]): row.reason
+            for row in table[table["status"] == "rejected"].itertuples()
+        }
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return Tables(tmp_path)
+
+
+def test_a_table_for_each_split(tables):
+    for number, split in enumerate(["train"] * 3 + ["val", "test"]):
+        tables.clip(split, f"{number}.wav", 200 + 30 * number)
+    result = tables.run()
+    assert (result.train, result.val, result.test, result.rejected) == (3, 1, 1, 0) and result.splits_from == "tables"
+    found = {json.loads(row.parameters)["source_path"]: row.split for row in tables.table().itertuples()}
+    assert found == {"0.wav": "train", "1.wav": "train", "2.wav": "train", "3.wav": "val", "4.wav": "test"}
+
+
+def test_tables_of_the_same_name_are_told_apart(tables):
+    tables.clip("train", "0.wav", 200)
+    tables.clip("val", "1.wav", 230)
+    tables.clip("test", "2.wav", 260)
+    tables.clip("test", "none.wav", 0, "a")
+    (tables.root / "none.wav").unlink()
+    tables.run(names=("one/clips.csv", "two/clips.csv", "three/clips.csv"))
+    assert list(tables.reasons()) == [("clips.csv (test)", "none.wav")]
+    with pytest.raises(InvalidValueError, match="the same table twice"):
+        tables.run(names=("clips.csv", "clips.csv", "test.csv"))
+
+
+def test_a_clip_in_two_tables_stays_in_the_test_and_both_rows_are_named(tables):
+    for number, split in enumerate(("train", "val", "test")):
+        tables.clip(split, f"{number}.wav", 200 + 30 * number)
+    tables.clip("train", "2.wav", 260, "another label")
+    tables.clip("train", "copy.wav", 230)
+    tables.clip("val", "2.wav", 260)
+    result = tables.run()
+    assert (result.train, result.val, result.test) == (1, 1, 1) and result.reasons == {"duplicate_of_other_split": 3}
+    reasons = tables.reasons()
+    assert "the same file as line 2 of test.csv (2.wav), which is in test" in reasons["train.csv", "2.wav"]
+    assert "the same bytes as line 2 of val.csv (1.wav), which is in val" in reasons["train.csv", "copy.wav"]
+    assert "test.csv" in reasons["val.csv", "2.wav"]
+    with (tables.output / "rejected.csv").open(newline="") as handle:
+        assert [(row["file"], row["line"]) for row in csv.DictReader(handle)] == [("train.csv", "3"), ("train.csv", "4"), ("val.csv", "3")]
+
+
+def test_rows_that_name_another_split_than_their_table_are_rejected(tables):
+    tables.clip("train", "0.wav", 200, "a", "demo", "train")
+    tables.clip("train", "1.wav", 230, "a", "demo", "test")
+    tables.clip("val", "2.wav", 260, "a", "demo", "valid")
+    tables.clip("test", "3.wav", 290, "a", "demo", "")
+    result = tables.run(header=("path", "label", "dataset", "split_name"))
+    assert (result.train, result.val, result.test) == (1, 1, 1) and result.reasons == {"split_of_another_table": 1}
+    kept = manifest.accepted(tables.table())
+    assert {json.loads(text)["source_dataset"] for text in kept["parameters"]} == {"demo"}
+    named = tables.run(header=("path", "label", "dataset", "part"), split_column="part")
+    assert named.reasons == {"split_of_another_table": 1}
+
+
+def test_without_a_validation_table_a_seeded_share_of_each_class_is_cut_from_train(tables):
+    for number in range(20):
+        tables.clip("train", f"{number}.wav", 200 + 13 * number, "ab"[number % 2])
+    tables.clip("test", "t.wav", 900)
+    result = tables.run(val_share=0.3)
+    assert (result.train, result.val, result.test) == (14, 6, 1) and result.splits_from == "tables, val drawn from train"
+    val = tables.table().query("split == 'val'")
+    assert val["label"].value_counts().to_dict() == {"a": 3, "b": 3}
+    tables.run(val_share=0.3)
+    assert set(tables.table().query("split == 'val'")["clip_id"]) == set(val["clip_id"])
+    tables.run(val_share=0.3, split_seed=1)
+    assert set(tables.table().query("split == 'val'")["clip_id"]) != set(val["clip_id"])
+
+
+def test_tables_that_leave_the_split_open_or_say_it_twice_are_refused():
+    with pytest.raises(InvalidValueError, match="test_csv: missing"):
+        Request("a.csv", "root", val_csv="v.csv")
+    with pytest.raises(InvalidValueError, match="both say the split"):
+        Request("a.csv", "root", Settings(fold_column="fold", train_folds=("1",)), test_csv="t.csv")
+
+
+def test_synthios_split_column_counts_only_when_it_divides_something(dataset):
+    for number in range(10):
+        dataset.sound(f"{number}.wav", tone(200 + 30 * number), "a", "train")
+    result = dataset.run(header=("path", "label", "split_name"), split_column="")
+    assert result.splits_from == "drawn" and (result.train, result.val, result.test) == (6, 2, 2)
+    dataset.rows[7:] = [(name, label, "valid" if name == "7.wav" else "test") for name, label, _ in dataset.rows[7:]]
+    result = dataset.run(header=("path", "label", "split_name"), split_column="")
+    assert result.splits_from == "column split_name" and (result.train, result.val, result.test) == (7, 1, 2)
+
+
+def test_absolute_paths_below_the_root_are_made_relative(dataset):
+    dataset.sound("a.wav", tone(300))
+    relative = dataset.run()
+    ids = set(dataset.table()["clip_id"])
+    dataset.rows = [(str(dataset.root / "a.wav"), "a", "train")]
+    assert dataset.run() == relative and set(dataset.table()["clip_id"]) == ids
+    assert str(dataset.root) not in dataset.table().iloc[0]["parameters"]
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_multi_label_texts_stay_as_they_are_and_broken_ones_are_rejected(dataset, separator):
+    other = "," if separator == ";" else ";"
+    labels = [f"rain{separator} wind", "wind", f"a{other}b", f"rain{separator}{separator}wind", f"wind{separator}wind "]
+    for number, label in enumerate(labels):
+        dataset.sound(f"{number}.wav", tone(200 + 30 * number), label)
+    result = dataset.run(label_separator=separator)
+    assert list(manifest.accepted(dataset.table())["label"]) == labels[:3] and result.reasons == {"bad_labels": 2}
+    assert result.classes == (f"a{other}b", "rain", "wind")
+    assert dataset.run().rejected == 0, "without a separator every text is one label"

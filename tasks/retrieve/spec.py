@@ -1,0 +1,80 @@
+"""Retrieve the pool clips nearest to each gold clip in CLAP's embedding; they become training clips with the gold clip's label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.contract import Stage, check_range, external_path, runtime_setting
+
+STAGE = Stage(
+    name="retrieve", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How many, and by what."""
+
+    per_clip: int = 2
+    """Clips retrieved for each gold clip; as many as ``generate`` makes by default."""
+    by: Literal["audio", "label_text"] = "audio"
+    """``audio``: nearest to the gold clip itself; ``label_text``: to "Sound of a {label}"."""
+    unique: bool = True
+    """Give no pool clip twice: the best pairs of the whole set are taken first. Otherwise every gold clip gets its nearest."""
+    audio_model: str = "HTSAT-base"
+    """Audio tower of a published checkpoint."""
+    text_model: str = "roberta"
+    """Text tower of a published checkpoint."""
+    batch_size: int = runtime_setting(default=16)
+    """Windows embedded at a time; does not change what is retrieved."""
+
+    def __post_init__(self) -> None:
+        check_range("retrieve.per_clip", self.per_clip, 1, 1000)
+        check_range("retrieve.batch_size", self.batch_size, 1, 4096)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One set of retrieved clips."""
+
+    clips: str
+    """Folder of the gold clips; train clips only."""
+    pool: str
+    """Folder of the pool: any dataset's manifest. Its validation and test clips stay where they are."""
+    checkpoint: str = external_path()
+    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file."""
+    shards: int = 4
+    """Parts of the embedding that are recorded and resumed one by one."""
+    settings: Settings = Settings()
+    """How many, and by what."""
+    evaluation: str = ""
+    """Folder of the prepared dataset; pool clips with the bytes of its validation or test clips are left out. Empty: only those of the
+    gold clips are."""
+
+    def __post_init__(self) -> None:
+        check_range("retrieve.shards", self.shards, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was retrieved."""
+
+    clips: int
+    """Clips retrieved."""
+    rejected: int
+    """Clips among them that are silent once fitted to the gold clip's length; they stay in the manifest with their reason."""
+    seconds: float
+    """Total duration."""
+    pool: int
+    """Clips of the pool."""
+    eligible: int
+    """Clips among them that could be retrieved."""
+    left_out: dict[str, int]
+    """The others by reason: ``rejected``; ``not_train``; ``gold`` and ``evaluation`` (such clips, or made from them);
+    ``same_bytes_as_gold``, ``same_bytes_as_evaluation``; ``duplicate`` (the bytes of another clip of the pool); or why the file is
+    unusable."""
+    distinct: int
+    """Different pool clips retrieved."""
+    mean_cosine: float
+    """Mean similarity of the retrieved clips."""

@@ -1,0 +1,194 @@
+"""Embeds gold clips and pool shard by shard; then finds the nearest, and writes them at the gold clips' length and sample rate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from core import audio, derived, manifest
+from core.audio_checks import Limits, Unusable
+from core.audio_checks import load as load_sound
+from core.context import Context
+from core.errors import InvalidValueError
+from tasks.clap_model.loading import load
+from tasks.clap_model.windows import template, windows
+from tasks.matmul import use_fast_float32
+from tasks.retrieve.nearest import DIGITS, choose, cosines
+from tasks.retrieve.pool import left_out
+from tasks.retrieve.spec import STAGE, Request, Result
+
+EMBEDDINGS = "embeddings.npz"
+LIMITS = Limits(min_duration_s=0.0, max_duration_s=3600.0)
+CLIPS_AT_ONCE = 32
+"""Clips that are in memory together; their windows are embedded in batches."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is compared with what; both sorted by clip_id."""
+
+    gold: pd.DataFrame
+    pool: pd.DataFrame
+    """The clips that may be retrieved."""
+    left_out: dict[str, str]
+    """Why the others may not, by clip_id."""
+
+    def queries(self, by: str) -> list[str]:
+        """Return the name of each gold clip's query: its own, or its label's text."""
+        return [template(label) for label in self.gold["label"]] if by == "label_text" else list(self.gold["clip_id"])
+
+    def sounds(self, by: str) -> dict[str, str]:
+        """Return the paths of the sounds to embed by clip_id."""
+        tables = [self.pool] if by == "label_text" else [self.gold, self.pool]
+        return {row.clip_id: row.path for table in tables for row in table.itertuples()}
+
+
+def read(request: Request, context: Context) -> Inputs:
+    """Read the tables, and sort out what must not be retrieved.
+
+    Raises:
+        InvalidValueError: no gold clips, gold clips that are not train clips, or nothing left to retrieve.
+    """
+    given = manifest.read(context.resolve(request.clips)).sort_values("clip_id").reset_index(drop=True)
+    others = sorted(set(given["split"]) - {"train"})
+    if others:
+        raise InvalidValueError("clips that are not train clips", where="retrieve.clips", allowed="split train", received=others)
+    evaluation = manifest.read(context.resolve(request.evaluation)) if request.evaluation else None
+    pool, gold = manifest.read(context.resolve(request.pool)).sort_values("clip_id"), manifest.accepted(given)
+    reasons = left_out(pool, given, evaluation)
+    kept = pool[~pool["clip_id"].isin(reasons)].reset_index(drop=True)
+    if gold.empty or kept.empty:
+        where, received = ("retrieve.clips", "none") if gold.empty else ("retrieve.pool", dict(Counter(reasons.values())))
+        raise InvalidValueError("no clips to go by", where=where, allowed="at least one usable clip", received=received)
+    return Inputs(gold, kept, reasons)
+
+
+def run_shards(request: Request, context: Context, shards: list[int]) -> None:
+    """Load the model once, then embed the given shards' sounds; the labels' texts belong to the first shard."""
+    torch.set_num_threads(context.threads)
+    use_fast_float32()
+    inputs, by = read(request, context), request.settings.by
+    sounds = sorted(inputs.sounds(by).items())
+    texts = sorted(set(inputs.queries(by))) if by == "label_text" else []
+    embedder = _Embedder(request, context)
+    total, done = sum(len(sounds[shard :: request.shards]) for shard in shards), 0
+    for shard in shards:
+        with context.shard(shard) as folder:
+            own, found = sounds[shard :: request.shards], embedder.texts(texts) if shard == 0 else {}
+            unusable: dict[str, str] = {}
+            for start in range(0, len(own), CLIPS_AT_ONCE):
+                found |= embedder.sounds(own[start : start + CLIPS_AT_ONCE], unusable)
+                done = min(total, done + CLIPS_AT_ONCE)
+                context.progress(done, total)
+            names = np.array(sorted(found), dtype=np.str_)
+            vectors = np.array([found[name] for name in names], dtype=np.float32)
+            reasons = np.array(sorted(unusable.items()), dtype=np.str_).reshape(-1, 2)
+            np.savez(folder / EMBEDDINGS, names=names, vectors=vectors, unusable=reasons)
+
+
+class _Embedder:
+    """The loaded model."""
+
+    def __init__(self, request: Request, context: Context) -> None:
+        self.context, self.batch = context, request.settings.batch_size
+        self.model, _ = load(_checkpoint(request, context), request.settings.audio_model, request.settings.text_model, context.device)
+        self.length = round(self.model.window_s * self.model.sample_rate_hz)
+
+    @torch.inference_mode()
+    def texts(self, texts: list[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the texts' unit-length embeddings [dim] by text."""
+        found = {}
+        for start in range(0, len(texts), self.batch):
+            part = texts[start : start + self.batch]
+            # Twice: a one-text batch breaks in laion-clap's tokenizer, and costs nothing to avoid.
+            embedded = self.model.text_embedding(part * 2 if len(part) == 1 else part)
+            found |= {text: vector.cpu().numpy() for text, vector in zip(part, embedded, strict=False)}
+        return found
+
+    @torch.inference_mode()
+    def sounds(self, clips: list[tuple[str, str]], unusable: dict[str, str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return unit-length embeddings [dim] by clip_id, the mean over a clip's windows; clips that cannot be read go to ``unusable``."""
+        cut: dict[str, torch.Tensor] = {}
+        for clip_id, path in clips:
+            try:
+                samples, rate_hz = load_sound(self.context.resolve(path), LIMITS)
+            except (Unusable, OSError) as error:
+                unusable[clip_id] = getattr(error, "reason", "unreadable")
+                continue
+            cut[clip_id] = windows(audio.resample(samples.mean(axis=0), rate_hz, self.model.sample_rate_hz), self.length)
+        if not cut:
+            return {}
+        parts = torch.cat(list(cut.values())).to(self.context.device).split(self.batch)
+        embedded = torch.cat([self.model.audio_embedding(part) for part in parts]).split([len(part) for part in cut.values()])
+        means = (torch.nn.functional.normalize(vectors.mean(0), dim=0) for vectors in embedded)
+        return {clip_id: vector.cpu().numpy() for clip_id, vector in zip(cut, means, strict=True)}
+
+
+def _checkpoint(request: Request, context: Context) -> Path:
+    return context.resolve(request.checkpoint) if request.checkpoint.startswith("stages/") else Path(request.checkpoint)
+
+
+def run(request: Request, context: Context) -> Result:
+    """Find each gold clip's nearest pool clips and write them.
+
+    Raises:
+        InvalidValueError: a gold clip cannot be read, or the pool is too small.
+    """
+    inputs, settings = read(request, context), request.settings
+    vectors, unusable = _embeddings(request, context)
+    queries = inputs.queries(settings.by)
+    lost = sorted(set(queries) & set(unusable))
+    if lost:
+        raise InvalidValueError("gold clips cannot be read", where="retrieve.clips", allowed="sound files", received=lost[:5])
+    pool = inputs.pool[~inputs.pool["clip_id"].isin(unusable)].reset_index(drop=True)
+    if pool.empty:
+        raise InvalidValueError("no usable clip", where="retrieve.pool", allowed="at least one", received=dict(Counter(unusable.values())))
+    similarity = cosines(np.stack([vectors[name] for name in queries]), np.stack([vectors[name] for name in pool["clip_id"]]))
+    chosen = choose(similarity, settings.per_clip, settings.unique)
+    rows = []
+    for number, (gold, columns) in enumerate(zip(inputs.gold.itertuples(), chosen, strict=True)):
+        for rank, column in enumerate(columns, start=1):
+            score = float(similarity[number, column])
+            rows.append(_write(gold, pool.iloc[column], rank, score, settings.by, context))
+        context.progress(number + 1, len(chosen))
+    manifest.write(context.output, manifest.frame(rows).sort_values("clip_id"))
+    reasons = Counter([*inputs.left_out.values(), *unusable.values()])
+    given = np.concatenate([similarity[number, columns] for number, columns in enumerate(chosen)])
+    return Result(
+        clips=len(rows), rejected=sum(row["status"] != "accepted" for row in rows),
+        seconds=round(sum(row["duration_s"] for row in rows), 3), pool=len(inputs.pool) + len(inputs.left_out), eligible=len(pool),
+        left_out=dict(sorted(reasons.items())), distinct=len({column for columns in chosen for column in columns}),
+        mean_cosine=round(float(given.mean()), DIGITS),
+    )  # fmt: skip
+
+
+def _embeddings(request: Request, context: Context) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, str]]:
+    """Return all shards' embeddings by name, and why clips could not be read by clip_id."""
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+    unusable: dict[str, str] = {}
+    for shard in range(request.shards):
+        with np.load(context.shard_folder(shard) / EMBEDDINGS, allow_pickle=False) as stored:
+            vectors |= dict(zip(stored["names"].tolist(), stored["vectors"], strict=True))
+            unusable |= {str(clip_id): str(reason) for clip_id, reason in stored["unusable"]}
+    return vectors, unusable
+
+
+def _write(gold: Any, found: Any, rank: int, score: float, by: str, context: Context) -> dict[str, Any]:
+    """Write one retrieved clip, cut or repeated to the gold clip's length, and return its manifest row."""
+    sound = audio.load_mono(context.resolve(found["path"]), gold.sample_rate_hz)
+    length = round(gold.duration_s * gold.sample_rate_hz)
+    # Repeated before it is cut: zeros at the end would tell the classifier which clips were retrieved.
+    sound = audio.fit_length(np.tile(sound, -(-length // max(1, len(sound)))), length)
+    values = {
+        "label": gold.label, "caption": found["caption"], "split": "train", "parents": [gold.clip_id, found["clip_id"]],
+        "parameters": {"by": by, "rank": rank, "pool_label": found["label"]}, "scores": {"cosine": score},
+    }  # fmt: skip
+    clip_id = manifest.clip_id(STAGE.name, gold.clip_id, found["clip_id"], length, gold.sample_rate_hz)
+    return derived.write_clip(STAGE.name, clip_id, sound, gold.sample_rate_hz, values, context, context.output)
