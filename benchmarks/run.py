@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import InvalidValueError, nearest
 
-BENCHMARKS = {"engine": ("benchmarks.engine", "benchmarks.throughput")}
+BENCHMARKS = {"engine": ("benchmarks.engine", "benchmarks.throughput"), "synthio.speed": ("benchmarks.synthio_speed",)}
 """Modules by benchmark; a name that begins with a flow's measures a claim about that flow."""
 
 

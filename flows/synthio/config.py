@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from core.contract import check_range
-from core.errors import InvalidValueError
+from core.contract import build, check_range, to_dict
+from core.errors import InvalidValueError, nearest
 from flows.settings import RunSettings
+from tasks.align_text_to_audio import spec as align_text_to_audio
 from tasks.augment import spec as augment
 from tasks.caption import spec as caption
 from tasks.clap_filter import spec as clap_filter
+from tasks.describe.spec import Settings as DescribeSettings
 from tasks.generate import spec as generate
+from tasks.make_pairs import spec as make_pairs
+from tasks.measure_synthetic import spec as measure_synthetic
 from tasks.prepare import spec as prepare
 from tasks.report import spec as report
+from tasks.retrieve import spec as retrieve
+from tasks.stratify import spec as stratify
 from tasks.synthesize_captioned import spec as synthesize_captioned
 from tasks.synthesize_demo import spec as synthesize_demo
 from tasks.train_ast import spec as train_ast
+from tasks.train_ast.spec import Settings as ClassifierSettings
 from tasks.train_clap import spec as train_clap
 from tasks.train_text_to_audio import spec as train_text_to_audio
+
+GOLD, BASE = "gold", "base"
+"""Names that are always there: the gold clips as a source, the model before any alignment."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,10 @@ class Dataset:
     """Folder with the audio; empty: the dataset is synthesised by the project itself."""
     csv: str = ""
     """Table of clips, relative to ``root``."""
+    val_csv: str = ""
+    """Table of the validation clips, where the splits come in tables of their own."""
+    test_csv: str = ""
+    """Table of the test clips, likewise."""
     domain: str = "everyday sounds"
     """What kind of sounds these are, in words; goes into caption prompts."""
     synthesize: synthesize_demo.Settings = field(default_factory=synthesize_demo.Settings)
@@ -39,13 +54,70 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Model:
+    """One way to align the text-to-audio model with the gold clips."""
+
+    start: str = BASE
+    """Model to go on from: ``base`` or another of ``models``. With DPO it also makes the losers and is the reference."""
+    captions: str = "template"
+    """The ``captions`` that the model is told: with DPO, what winner and losers have in common (published: the template)."""
+    align: align_text_to_audio.Settings = field(default_factory=align_text_to_audio.Settings)
+    """DPO or ordinary fine-tuning (ERM)."""
+    pairs: make_pairs.Settings = field(default_factory=make_pairs.Settings)
+    """Who wins against whom (DPO)."""
+    losers: generate.Settings = field(default_factory=lambda: generate.Settings(num_iters=2))
+    """How the clips for the pairs are generated (DPO)."""
+    rounds: int = 1
+    """Rounds of generating pairs with the present model and aligning it with them; more than one is TangoFlux's CRPO."""
+
+    def __post_init__(self) -> None:
+        check_range("models.rounds", self.rounds, 1, 100)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One way to generate clips."""
+
+    model: str = BASE
+    """``base`` or one of ``models``."""
+    captions: str = "mixcap"
+    """One of ``captions``; iteration i is told caption i of the gold clip."""
+    rounds: int = 1
+    """1: rejected clips are left out. More: their captions are revised, and they are generated and filtered again (self-reflection)."""
+    filter: bool = True
+    """Whether generated clips must sound like their label to CLAP."""
+    generate: generate.Settings = field(default_factory=generate.Settings)
+    """How to sample."""
+
+    def __post_init__(self) -> None:
+        check_range("generators.rounds", self.rounds, 1, 100)
+        if self.rounds > 1 and not self.filter:
+            hint = "without the filter nothing is rejected; set filter=true or rounds=1"
+            raise InvalidValueError("nothing to reflect on", where="generators.rounds", allowed=1, received=self.rounds, hint=hint)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Clips that others recorded, as a source."""
+
+    root: str = ""
+    """Folder with the pool's audio; empty: the project's own captioned synthetic sounds."""
+    csv: str = ""
+    """Table of the pool's clips, relative to ``root``."""
+    retrieve: retrieve.Settings = field(default_factory=retrieve.Settings)
+    """How many, and by what they are found."""
+
+
+@dataclass(frozen=True)
 class Arm:
     """One way to train the classifier; the arms are compared with each other."""
 
     name: str
     """Shown in the table."""
     sources: tuple[str, ...]
-    """``gold`` and names of generators and augmenters; what the classifier is trained on."""
+    """``gold`` and names of generators, augmenters and retrievals: what the classifier is trained on."""
+    train_ast: dict[str, Any] = field(default_factory=dict)
+    """Settings of the classifier that differ for this arm, such as ``masked_frames`` for SpecAugment."""
 
 
 @dataclass(frozen=True)
@@ -54,53 +126,109 @@ class Config(RunSettings):
 
     dataset: Dataset = Dataset(name="demo", prepare=prepare.Settings(split_column="split"))
     """The labelled clips."""
-    num_samples: int = 50
-    """Size of the gold subset drawn from the train split."""
-    draw_seed: int = 0
-    """Seed of the draw."""
+    num_samples: int | tuple[int, ...] = 50
+    """Size of the gold subset drawn from the train split, or several: the study is then made for each."""
+    draw_seed: int | tuple[int, ...] = 0
+    """Seed of the draw, or several draws; the table averages over them."""
     training_seeds: tuple[int, ...] = (1, 2)
-    """One training per arm and seed."""
+    """One training per arm, draw and seed."""
     shards: int = 4
     """Parts that generation and filtering are cut into; each is recorded and resumed by itself."""
     clap_checkpoint: str = ""
     """A LAION-CLAP checkpoint file to filter with; empty: a compact one is fitted on the gold subset."""
-    clap_filter_on: bool = True
-    """Whether generated clips are filtered at all."""
-    generators: dict[str, generate.Settings] = field(
-        default_factory=lambda: {
-            "from_noise": generate.Settings(initialize_audio=False), "from_gold": generate.Settings(initialize_audio=True),
-        }
-    )  # fmt: skip
-    """Ways to generate, by name."""
-    augmenters: dict[str, augment.Settings] = field(
-        default_factory=lambda: {
-            "noise": augment.Settings(method="random_noise"), "pitch": augment.Settings(method="pitch_shift"),
-            "chain": augment.Settings(method="audiomentations"), "room": augment.Settings(method="room"),
-        }
-    )  # fmt: skip
-    """Classical ways to alter the gold clips, by name; made only for arms that name them."""
-    arms: tuple[Arm, ...] = (
-        Arm("gold only", ("gold",)), Arm("gold + from noise", ("gold", "from_noise")), Arm("gold + from gold", ("gold", "from_gold")),
-    )  # fmt: skip
+    measures: bool = True
+    """Whether the generated sets are measured: Fréchet distance, diversity, near-duplicates, leaks (first draw of each size)."""
+    captions: dict[str, caption.Settings] = field(
+        default_factory=lambda: {"mixcap": caption.Settings(), "template": caption.Settings(mode="template")}
+    )
+    """Ways to caption, by name."""
+    describe: DescribeSettings | None = None
+    """An audio captioner whose words the captions are made of; without one they are measured from the sound."""
+    models: dict[str, Model] = field(default_factory=dict)
+    """Aligned text-to-audio models, by name."""
+    generators: dict[str, Generator] = field(default_factory=dict)
+    """Ways to generate, by name; made only for arms that name them. So with all the following."""
+    augmenters: dict[str, augment.Settings] = field(default_factory=dict)
+    """Classical ways to alter the gold clips, by name."""
+    retrievals: dict[str, Retrieval] = field(default_factory=dict)
+    """Pools of other clips, by name."""
+    arms: tuple[Arm, ...] = (Arm("gold only", (GOLD,)),)
     """What is compared; the first arm is what the others are measured against."""
-    caption: caption.Settings = field(default_factory=caption.Settings)
+    stratify: stratify.Settings = field(default_factory=stratify.Settings)
     pretraining: synthesize_captioned.Settings = field(default_factory=synthesize_captioned.Settings)
     train_text_to_audio: train_text_to_audio.Settings = field(default_factory=train_text_to_audio.Settings)
     train_clap: train_clap.Settings = field(default_factory=train_clap.Settings)
     clap_filter: clap_filter.Settings = field(default_factory=clap_filter.Settings)
+    measure_synthetic: measure_synthetic.Settings = field(default_factory=measure_synthetic.Settings)
     train_ast: train_ast.Settings = field(default_factory=train_ast.Settings)
     report: report.Settings = field(default_factory=report.Settings)
+    export_to: str = ""
+    """Folder that the accepted synthetic clips are copied to as an audio folder; the store keeps its own."""
+    export_csv: str = ""
+    """Folder that the table of all clips is copied to."""
+    keep_models_in: str = ""
+    """Folder that the aligned models are copied to, as DATASET_N.safetensors."""
 
     def __post_init__(self) -> None:
-        check_range("num_samples", self.num_samples, 1, 10_000_000)
+        for size in self.sizes:
+            check_range("num_samples", size, 1, 10_000_000)
         check_range("shards", self.shards, 1, 10_000)
-        known = ("gold", *self.generators, *self.augmenters)
-        twice = sorted(set(self.generators) & set(self.augmenters) | {"gold"} & {*self.generators, *self.augmenters})
+        if not (self.arms and self.training_seeds and self.sizes and self.draws):
+            raise InvalidValueError(
+                "empty", where="arms, training_seeds, num_samples, draw_seed", allowed="at least one of each", received=()
+            )
+        self._check_sources()
+        self._check_references()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The subset sizes, one or more."""
+        return (self.num_samples,) if isinstance(self.num_samples, int) else self.num_samples
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """The seeds of the draws, one or more."""
+        return (self.draw_seed,) if isinstance(self.draw_seed, int) else self.draw_seed
+
+    def classifier(self, arm: Arm) -> ClassifierSettings:
+        """Return the classifier's settings for an arm."""
+        return build(ClassifierSettings, {**to_dict(self.train_ast), **arm.train_ast}, f"arms.{arm.name}.train_ast")
+
+    def _check_sources(self) -> None:
+        """Refuse arms whose sources nobody makes, and names that mean two things."""
+        made = [*self.generators, *self.augmenters, *self.retrievals]
+        twice = sorted({name for name in [GOLD, *made] if [GOLD, *made].count(name) > 1})
         if twice:
-            raise InvalidValueError("name used twice", where="generators, augmenters", allowed="different names, none gold", received=twice)
+            where = "generators, augmenters, retrievals"
+            raise InvalidValueError("name used twice", where=where, allowed="different names, none gold", received=twice)
         for arm in self.arms:
-            unknown = [source for source in arm.sources if source not in known]
+            unknown = [source for source in arm.sources if source not in (GOLD, *made)]
             if unknown or not arm.sources:
-                raise InvalidValueError("unknown source", where=f"arms.{arm.name}.sources", allowed=known, received=list(arm.sources))
-        if not self.arms or not self.training_seeds:
-            raise InvalidValueError("empty", where="arms, training_seeds", allowed="at least one of each", received=())
+                raise InvalidValueError(
+                    "unknown source", where=f"arms.{arm.name}.sources", allowed=(GOLD, *made), received=list(arm.sources)
+                )
+            self.classifier(arm)
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise InvalidValueError("two arms have one name", where="arms", allowed="different names", received=names)
+
+    def _check_references(self) -> None:
+        """Refuse generators and models that name captions or models which are not there, and models that go round in a circle."""
+        users = [(f"models.{name}", model.captions, model.start) for name, model in self.models.items()]
+        users += [(f"generators.{name}", generator.captions, generator.model) for name, generator in self.generators.items()]
+        for where, captions, model in users:
+            if captions not in self.captions:
+                raise InvalidValueError(
+                    "no such captions", where=f"{where}.captions", received=captions, hint=nearest(captions, self.captions)
+                )
+            if model not in (BASE, *self.models):
+                raise InvalidValueError("no such model", where=where, received=model, hint=nearest(model, [BASE, *self.models]))
+        if BASE in self.models:
+            raise InvalidValueError("name taken", where=f"models.{BASE}", allowed="another name", received=BASE)
+        for name in self.models:
+            seen, current = [name], self.models[name].start
+            while current != BASE:
+                if current in seen:
+                    raise InvalidValueError("goes round in a circle", where=f"models.{name}.start", allowed=BASE, received=[*seen, current])
+                seen.append(current)
+                current = self.models[current].start

@@ -1,11 +1,13 @@
 """Which stage follows which in ``synthio``. No Prefect in here: ``plan`` uses it without a server.
 
-demo or CSV → prepare → stratify → caption ─┬→ train_text_to_audio → generate → clap_filter ─┬→ train_ast × arm × seed → report
-                   captioned sounds ────────┴→ train_clap ───────────────────────────────────┘
+demo or CSV → prepare → for each size and draw: stratify → caption → text-to-audio model → generate ⇄ clap_filter, revise_captions
+                                                  └───── gold clips and sources of every arm ─────→ train_ast × arm × seed → report
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,26 +16,26 @@ from core.config import to_yaml
 from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
 from core.keys import FileDigests
-from flows.synthio.config import Config, Dataset
-from tasks.augment import spec as augment
-from tasks.caption import spec as caption
-from tasks.clap_filter import spec as clap_filter
-from tasks.generate import spec as generate
+from flows.synthio.compat import translate
+from flows.synthio.config import GOLD, Config, Dataset
+from flows.synthio.draw import Draw, Rounds
+from flows.synthio.handover import finish
 from tasks.prepare import spec as prepare
 from tasks.report import spec as report
-from tasks.stratify import spec as stratify
-from tasks.synthesize_captioned import spec as synthesize_captioned
 from tasks.synthesize_demo import spec as synthesize_demo
 from tasks.train_ast import spec as train_ast
-from tasks.train_clap import spec as train_clap
-from tasks.train_text_to_audio import spec as train_text_to_audio
+
+__all__ = ["CONFIG", "build_graph", "finish", "show", "title", "translate"]
 
 CONFIG = Config
+HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$")
+"""``owner/model``, with ``@revision`` to pin it."""
 
 
 def title(config: Config) -> str:
     """Return the name of the run."""
-    return f"synthio · {config.dataset.name} · n={config.num_samples} · seed {config.draw_seed}"
+    sizes, draws = (", ".join(map(str, values)) for values in (config.sizes, config.draws))
+    return f"synthio · {config.dataset.name} · n={sizes} · {'draws' if len(config.draws) > 1 else 'seed'} {draws}"
 
 
 def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -> FlowPlan:
@@ -52,30 +54,60 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     config = _with_absolute_paths(config, cwd)
     graph = Graph(digests)
     prepared = _prepared(graph, config.dataset, cwd)
-    drawn = graph.add("stratify", stratify.Request(clips=prepared, num_samples=config.num_samples, seed=config.draw_seed)).output
-    gold = graph.add("caption", caption.Request(clips=drawn, settings=config.caption)).output
-    generated, filtered = _synthetic(graph, config, gold)
-    sources = {"gold": gold, **filtered, **_augmented(graph, config, gold)}
-    arms = []
-    for arm in config.arms:
-        for seed in config.training_seeds:
-            request = train_ast.Request(
-                train=tuple(sources[name] for name in arm.sources), evaluation=prepared, arm=arm.name, seed=seed, settings=config.train_ast
+    draws = [Draw(graph, config, prepared, size, seed) for size in config.sizes for seed in config.draws]
+    # Each draw's sources first, then all trainings: a source that several arms share is made once, and trainings fill every device.
+    sources = {draw: {name: draw.source(name) for name in _used(config)} for draw in draws}
+    arms = [
+        _training(graph, config, draw, sources[draw], arm, seed) for draw in draws for arm in config.arms for seed in config.training_seeds
+    ]
+    page = graph.add("report", _report(config, draws, sources, arms, command, as_given))
+    first = draws[0]
+    exports = [prepared, first.gold, *(folder for rounds in sources[first].values() for folder in rounds.accepted)]
+    return FlowPlan(graph, title(config), config.dataset.name, page.output, exports)
+
+
+def _used(config: Config) -> list[str]:
+    """Return the sources beside gold that some arm names, in the order of their first use."""
+    return list(dict.fromkeys(name for arm in config.arms for name in arm.sources if name != GOLD))
+
+
+def _training(graph: Graph, config: Config, draw: Draw, sources: dict[str, Rounds], arm: Any, seed: int) -> report.ArmRun:
+    """Add one training of one arm on one draw."""
+    folders = [folder for name in arm.sources for folder in ((draw.gold,) if name == GOLD else sources[name].accepted)]
+    request = train_ast.Request(
+        train=tuple(folders), gold=draw.gold, evaluation=draw.prepared, arm=arm.name, seed=seed, settings=config.classifier(arm)
+    )
+    where = f", n={draw.num_samples}, draw {draw.seed}" if len(config.sizes) * len(config.draws) > 1 else ""
+    step = graph.add("train_ast", request, f"train_ast {arm.name}{where}, seed {seed}")
+    return report.ArmRun(arm=arm.name, seed=seed, path=step.output, num_samples=draw.num_samples, draw=draw.seed)
+
+
+def _report(
+    config: Config, draws: list[Draw], sources: dict[Draw, dict[str, Rounds]], arms: list[report.ArmRun], command: str, text: str
+) -> report.Request:
+    """Return the page's request: every training, every draw's gold clips and sources, and the measures of each size's first draw."""
+    measured = [draw for draw in draws if draw.seed == config.draws[0]] if config.measures else []
+    measures = [
+        report.Measured(source=name, num_samples=draw.num_samples, draw=draw.seed, path=draw.measured(name, rounds))
+        for draw in measured
+        for name, rounds in sources[draw].items()
+    ]
+    return report.Request(
+        title=title(config), prepare=draws[0].prepared, arms=tuple(arms), measures=tuple(measures), command=command, config=text,
+        gold=tuple(report.GoldRun(num_samples=draw.num_samples, draw=draw.seed, path=draw.gold) for draw in draws),
+        synthetic=tuple(
+            report.SourceRun(
+                source=name, num_samples=draw.num_samples, draw=draw.seed, generated=rounds.generated, filtered=rounds.accepted
             )
-            step = graph.add("train_ast", request, f"train_ast {arm.name}, seed {seed}")
-            arms.append(report.ArmRun(arm=arm.name, seed=seed, path=step.output))
-    page = graph.add(
-        "report",
-        report.Request(
-            title=title(config), prepare=prepared, gold=gold, generated=tuple(generated.values()), filtered=tuple(filtered.values()),
-            sources=tuple(filtered), arms=tuple(arms), command=command, config=as_given, settings=config.report,
+            for draw in draws
+            for name, rounds in sources[draw].items()
         ),
+        settings=config.report,
     )  # fmt: skip
-    return FlowPlan(graph, title(config), config.dataset.name, page.output, [prepared, gold, *filtered.values()])
 
 
 def _with_absolute_paths(config: Config, cwd: Path) -> Config:
-    """Let the model files that a person names be relative to where run.sh was called."""
+    """Let the files that a person names be relative to where run.sh was called."""
 
     def absolute(text: str, where: str) -> str:
         path = (cwd / Path(text).expanduser()).resolve()
@@ -83,74 +115,47 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
             raise InvalidValueError("no such file or folder", where=where, allowed="an existing path", received=str(path))
         return str(path) if text else ""
 
+    def model(text: str, where: str) -> str:
+        return text if HUB_NAME.match(text) and not (cwd / text).exists() else absolute(text, where)
+
     return replace(
         config,
         clap_checkpoint=absolute(config.clap_checkpoint, "clap_checkpoint"),
-        train_text_to_audio=replace(
-            config.train_text_to_audio, pretrained=absolute(config.train_text_to_audio.pretrained, "train_text_to_audio.pretrained")
-        ),
-        train_ast=replace(config.train_ast, pretrained=absolute(config.train_ast.pretrained, "train_ast.pretrained")),
+        train_text_to_audio=_pretrained(config.train_text_to_audio, "train_text_to_audio", model),
+        train_clap=replace(config.train_clap, start_from=absolute(config.train_clap.start_from, "train_clap.start_from")),
+        train_ast=_pretrained(config.train_ast, "train_ast", absolute),
+        describe=config.describe and _pretrained(config.describe, "describe", absolute),
+        retrievals={
+            name: replace(retrieval, root=absolute(retrieval.root, f"retrievals.{name}.root"), csv=_csv(retrieval.root, retrieval.csv, cwd))
+            for name, retrieval in config.retrievals.items()
+        },
     )
+
+
+def _pretrained(settings: Any, where: str, absolute: Callable[[str, str], str]) -> Any:
+    return replace(settings, pretrained=absolute(settings.pretrained, f"{where}.pretrained"))
+
+
+def _csv(root: str, csv: str, cwd: Path) -> str:
+    return str((cwd / Path(root).expanduser()).resolve() / csv) if root else ""
 
 
 def _prepared(graph: Graph, dataset: Dataset, cwd: Path) -> str:
     """Add the steps up to the checked manifest; return its folder."""
     if dataset.root:
         root = (cwd / Path(dataset.root).expanduser()).resolve()
-        csv = root / dataset.csv
-        for name, path in (("dataset.root", root), ("dataset.csv", csv)):
+        tables = {name: getattr(dataset, name) for name in ("csv", "val_csv", "test_csv")}
+        for name, path in (("dataset.root", root), *((f"dataset.{name}", root / table) for name, table in tables.items() if table)):
             if not path.exists():
                 hint = "set dataset.root=FOLDER" if name == "dataset.root" else "the table's path is relative to dataset.root"
                 raise InvalidValueError("no such file or folder", where=name, allowed="an existing path", received=str(path), hint=hint)
-        return graph.add("prepare", prepare.Request(csv=str(csv), root=str(root), settings=dataset.prepare)).output
+        files = {name: str(root / table) if table else "" for name, table in tables.items()}
+        return graph.add("prepare", prepare.Request(root=str(root), settings=dataset.prepare, **files)).output
     if dataset.csv:
         hint = "set dataset.root=FOLDER"
         raise InvalidValueError("missing", where="dataset.root", allowed="the folder with the audio", received=dataset.root, hint=hint)
     made = graph.add("synthesize_demo", synthesize_demo.Request(settings=dataset.synthesize)).output
     return graph.add("prepare", prepare.Request(csv=f"{made}/demo.csv", root=made, settings=dataset.prepare)).output
-
-
-def _synthetic(graph: Graph, config: Config, gold: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Add generation and filtering for every generator some arm uses; return the folders before and after the filter, by name."""
-    used = [name for name in config.generators if any(name in arm.sources for arm in config.arms)]
-    if not used:
-        return {}, {}
-    pretraining = graph.add("synthesize_captioned", synthesize_captioned.Request(settings=config.pretraining)).output
-    request = train_text_to_audio.Request(gold=gold, pretraining=pretraining, settings=config.train_text_to_audio)
-    model = graph.add("train_text_to_audio", request).output
-    generated = {
-        name: graph.add(
-            "generate",
-            generate.Request(clips=gold, model=model, shards=config.shards, settings=config.generators[name]),
-            f"generate {name}",
-        ).output
-        for name in used
-    }
-    if not config.clap_filter_on:
-        return generated, generated
-    checkpoint = config.clap_checkpoint
-    if not checkpoint:
-        checkpoint = graph.add("train_clap", train_clap.Request(gold=gold, pretraining=pretraining, settings=config.train_clap)).output
-    filtered = {
-        name: graph.add(
-            "clap_filter",
-            clap_filter.Request(clips=folder, checkpoint=checkpoint, shards=config.shards, settings=config.clap_filter),
-            f"clap_filter {name}",
-        ).output
-        for name, folder in generated.items()
-    }
-    return generated, filtered
-
-
-def _augmented(graph: Graph, config: Config, gold: str) -> dict[str, str]:
-    """Add the classical augmentations that some arm uses; they need no filter, since they are the gold clips themselves, altered."""
-    used = [name for name in config.augmenters if any(name in arm.sources for arm in config.arms)]
-    return {
-        name: graph.add(
-            "augment", augment.Request(clips=gold, shards=config.shards, settings=config.augmenters[name]), f"augment {name}"
-        ).output
-        for name in used
-    }
 
 
 def show(result: dict[str, Any]) -> str:

@@ -11,24 +11,32 @@ STAGE = Stage(
     name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
 )
 
+BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top_k": (0.0, 1e9), "top_share": (0.0, 1.0)}
+"""Allowed thresholds by rule."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """The rule."""
 
-    score: Literal["auto", "sigmoid", "cosine", "rank"] = "auto"
-    """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels.
-    ``auto``: rank for the compact checkpoint, whose absolute scores mean little, and sigmoid for a published one."""
+    score: Literal["auto", "sigmoid", "cosine", "rank", "top_k", "top_share"] = "auto"
+    """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels; ``top_k``: the k best of
+    each label by cosine; ``top_share``: the best share of each label. ``auto``: rank for the compact checkpoint, whose absolute scores
+    mean little, and sigmoid for a published one."""
     threshold: float | None = None
-    """Lowest score kept, or worst rank kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3."""
+    """Lowest score kept, worst rank kept, k, or the share kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3, top_k 10,
+    top_share 0.5."""
     audio_model: str = "HTSAT-base"
     """Audio tower of a published checkpoint."""
     text_model: str = "roberta"
     """Text tower of a published checkpoint."""
-    batch_size: int = runtime_setting(default=8)
-    """Clips scored at a time; does not change the scores."""
+    batch_size: int = runtime_setting(default=16)
+    """Windows embedded at a time, at most 4 of them on a CPU; does not change the scores."""
 
     def __post_init__(self) -> None:
+        if self.threshold is not None:
+            low, high = BOUNDS.get(self.score, (-1.0, 1e9))
+            check_range(f"clap_filter.threshold ({self.score})", self.threshold, low, high)
         check_range("clap_filter.batch_size", self.batch_size, 1, 4096)
 
 
@@ -59,5 +67,7 @@ class Result:
     """Clips rejected, by this rule or before."""
     mean_cosine: float
     """Mean cosine of all scored clips with their label's text."""
+    mean_caption_cosine: float
+    """Mean cosine of all scored clips with their own captions, the usual CLAP score."""
     accepted_per_label: dict[str, int]
     """Clips kept by label."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +19,15 @@ import torch
 
 from core import atomic
 from core.errors import InvalidValueError
+from tasks import hub
 
 CONFIG, WEIGHTS = "clap_config.json", "clap.pt"
 SMALLEST_VOCABULARY = 1000
+ROBERTA_BASE: dict[str, Any] = {
+    "vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "bos_token_id": 0,
+    "pad_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+"""What the configuration of roberta-base says beside the class's defaults (12 layers of 768)."""
 
 
 def clap_module() -> Any:
@@ -49,6 +57,46 @@ class CompactConfig:
     text_layers: int = 1
     context_length: int = 40
     joint_dim: int = 64
+
+
+def _use_fft(tower: torch.nn.Module) -> None:
+    """Let an audio tower compute its spectrogram by FFT: torchlibrosa multiplies by the whole DFT matrix, a fifth of the tower's time.
+
+    The matrix stays where it is, among the weights of every checkpoint.
+    """
+    extractor: Any = tower.spectrogram_extractor
+    stft = extractor.stft
+    window = torch.hann_window(stft.n_fft)
+
+    def power(sounds: torch.Tensor) -> torch.Tensor:
+        """Return power spectra [batch, 1, frames, bins] of sounds [batch, samples]."""
+        made = torch.stft(
+            sounds, stft.n_fft, stft.hop_length, window=window.to(sounds.device), center=True, pad_mode="reflect", return_complex=True
+        )
+        return torch.view_as_real(made).square().sum(-1).transpose(1, 2)[:, None]
+
+    extractor.forward = power
+
+
+@contextmanager
+def without_initialisation() -> Iterator[None]:
+    """Build modules without drawing their first weights, two seconds for RoBERTa's; only for what a checkpoint fills completely."""
+    from transformers.initialization import no_init_weights
+
+    names = ("kaiming_uniform_", "xavier_uniform_", "uniform_", "normal_", "trunc_normal_")
+    before = {name: getattr(torch.nn.init, name) for name in names}
+
+    def keep(tensor: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        return tensor
+
+    for name in names:
+        setattr(torch.nn.init, name, keep)
+    try:
+        with no_init_weights():
+            yield
+    finally:
+        for name, function in before.items():
+            setattr(torch.nn.init, name, function)
 
 
 class Scorer(Protocol):
@@ -88,6 +136,7 @@ class CompactClap(torch.nn.Module):
             spec_size=config.spec_size, patch_size=4, patch_stride=(4, 4), num_classes=10, embed_dim=config.embed_dim,
             depths=list(config.depths), num_heads=list(config.heads), window_size=8, config=audio,
         )  # fmt: skip
+        _use_fft(self.clap.audio_branch)
         self._tokenize = module.tokenize
 
     def audio_embedding(self, windows: torch.Tensor) -> torch.Tensor:
@@ -112,23 +161,34 @@ class CompactClap(torch.nn.Module):
 
 
 class PublishedClap(torch.nn.Module):
-    """A published architecture (HTSAT or PANN with RoBERTa); its tokenizer and text tower come from a populated hub cache."""
+    """A published architecture (HTSAT or PANN with RoBERTa); its tokenizer comes from the hub cache, all weights from the checkpoint."""
 
     def __init__(self, audio_model: str, text_model: str, device: str) -> None:
         super().__init__()
         from transformers import RobertaTokenizer
 
-        module = clap_module()
+        if text_model != "roberta":
+            hint = "all published LAION-CLAP checkpoints have it"
+            raise InvalidValueError("unknown text tower", where="clap_filter.text_model", allowed="roberta", received=text_model, hint=hint)
+        self.audio_model, self.text_model = audio_model, text_model
         self.sample_rate_hz, self.window_s = 48000, 10.0
+        # An absolute folder: by its name alone, a folder called roberta-base in the working directory would be taken.
+        folder = hub.snapshot("roberta-base", ["vocab.json", "merges.txt", "tokenizer*.json", "config.json"], "clap_filter.checkpoint")
         try:
-            self._tokenizer = RobertaTokenizer.from_pretrained("roberta-base")
-            self.clap = module.create_model(audio_model, text_model, device=torch.device(device), enable_fusion=False)
-        except OSError as error:
-            hint = "fill the hub cache once on a machine with a network (HF_HOME), then set HF_HOME here"
-            raise InvalidValueError(
-                "roberta-base is not in the hub cache", where="clap_filter", received=str(error)[:200], hint=hint
-            ) from error
+            self._tokenizer = RobertaTokenizer.from_pretrained(str(folder), local_files_only=True)
+        except (OSError, ValueError) as error:
+            hint = "the cached copy is incomplete: run `hf download roberta-base` again"
+            raise InvalidValueError("cannot be loaded", where="roberta-base", received=str(error)[:300], hint=hint) from error
         check_vocabulary(len(self._tokenizer))
+        module = clap_module()
+        try:
+            with _fresh_text_tower():
+                self.clap, _ = module.create_model(audio_model, text_model, device=torch.device(device), enable_fusion=False)
+        except RuntimeError as error:
+            allowed = [name for name in module.list_models() if name.startswith(("HTSAT", "PANN"))]
+            raise InvalidValueError(
+                "unknown audio tower", where="clap_filter.audio_model", allowed=allowed, received=audio_model
+            ) from error
 
     def audio_embedding(self, windows: torch.Tensor) -> torch.Tensor:
         """Return unit-length embeddings [windows, 512] of sounds [windows, 480 000]."""
@@ -140,12 +200,42 @@ class PublishedClap(torch.nn.Module):
 
     def text_embedding(self, texts: list[str]) -> torch.Tensor:
         """Return unit-length embeddings [texts, 512]."""
-        tokens = self._tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+        # Padded to the longest text, not to 77: padding is masked, so that only the time is another.
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=77, return_tensors="pt")
         return torch.nn.functional.normalize(self.clap.encode_text(tokens, device=next(self.parameters()).device), dim=-1)
 
     def logit_scale(self) -> float:
         """Return exp(logit_scale)."""
         return float(self.clap.logit_scale_a.detach().exp())
+
+    def save(self, folder: Path, extra: dict[str, Any]) -> None:
+        """Write weights in LAION-CLAP's checkpoint layout, and which towers they belong to beside them."""
+        with atomic.replacing(folder / WEIGHTS) as temporary:
+            torch.save({"epoch": 0, "name": f"{self.audio_model}-{self.text_model}", "state_dict": self.clap.state_dict()}, temporary)
+        atomic.write_json(folder / CONFIG, {"published": [self.audio_model, self.text_model], **extra})
+
+
+@contextmanager
+def _fresh_text_tower() -> Iterator[None]:
+    """Let laion-clap build roberta-base from its configuration: it would fetch 500 MB of weights that the checkpoint replaces anyway."""
+    from transformers import RobertaConfig, RobertaModel
+
+    towers = importlib.import_module("clap_module.model")
+    before = towers.RobertaModel
+
+    class Fresh:
+        """Stands where laion-clap asks for pretrained weights."""
+
+        @staticmethod
+        def from_pretrained(name: str) -> torch.nn.Module:
+            """Return a tower with fresh weights."""
+            return RobertaModel(RobertaConfig(**ROBERTA_BASE))
+
+    towers.RobertaModel = Fresh
+    try:
+        yield
+    finally:
+        towers.RobertaModel = before
 
 
 def check_vocabulary(size: int) -> None:
@@ -183,19 +273,30 @@ def load_weights(clap: torch.nn.Module, path: Path) -> None:
         raise InvalidValueError("does not fit the model", where=str(path), received=str(error)[:500]) from error
 
 
+def is_compact(path: Path) -> bool:
+    """Whether a checkpoint is a compact one of ``train_clap``, not a published or a fine-tuned one."""
+    return path.is_dir() and "compact" in json.loads((path / CONFIG).read_text())
+
+
 def load(path: Path, audio_model: str, text_model: str, device: str) -> tuple[CompactClap | PublishedClap, dict[str, Any]]:
     """Load a checkpoint: a folder of ``train_clap``, or a published ``.pt`` file.
+
+    Args:
+        path: the folder or file.
+        audio_model: audio tower of a published file; a folder knows its own.
+        text_model: text tower of a published file.
+        device: where the model goes.
 
     Returns:
         the model in evaluation mode, and what its configuration says (empty for a published one).
     """
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = json.loads((path / CONFIG).read_text()) if path.is_dir() else {}
     model: CompactClap | PublishedClap
-    if path.is_dir():
-        extra = json.loads((path / CONFIG).read_text())
+    if "compact" in extra:
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in extra["compact"].items()}
-        model, file = CompactClap(CompactConfig(**values)), path / WEIGHTS
+        model = CompactClap(CompactConfig(**values))
     else:
-        model, file = PublishedClap(audio_model, text_model, device), path
-    load_weights(model.clap, file)
+        with without_initialisation():
+            model = PublishedClap(*extra.get("published", (audio_model, text_model)), device)
+    load_weights(model.clap, path / WEIGHTS if path.is_dir() else path)
     return model.to(device).eval(), extra

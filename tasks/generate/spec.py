@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.contract import Stage, check_range, runtime_setting
+from core.errors import InvalidValueError
 
 STAGE = Stage(
     name="generate", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
@@ -27,12 +28,20 @@ class Settings:
     """Start from the gold clip's latent instead of pure noise."""
     init_noise_level: float = 0.5
     """How much noise that start gets, in the sampler's own units: 0 … 1 for v-ddim and rectified flow, a k-diffusion σ for the others."""
+    init_mix: float = 0.0
+    """Share of the start, in time, that comes from a second gold clip of the same class, in stretches with smooth random boundaries."""
+    init_roll: bool = False
+    """Shift the start in time by a random amount, around the end; the second clip of ``init_mix`` by another."""
+    negative_prompt: str = ""
+    """What guidance leads away from; empty: from no prompt at all."""
     steps: int = 30
     """Sampling steps."""
     cfg_scale: float = 3.0
     """Strength of classifier-free guidance."""
     sampler: Sampler = "auto"
     """``auto``: v-ddim for the v objective, euler for rectified flow."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the transformer computes in; ``auto``: bfloat16 on a GPU, float32 on a CPU."""
     seed: int = 0
     """Every clip's seed is derived from this, its gold clip and its iteration."""
     match_level: bool = True
@@ -44,8 +53,15 @@ class Settings:
         check_range("generate.num_iters", self.num_iters, 1, 1000)
         check_range("generate.steps", self.steps, 1, 10_000)
         check_range("generate.init_noise_level", self.init_noise_level, 0.0, 1000.0)
+        check_range("generate.init_mix", self.init_mix, 0.0, 0.95)
         check_range("generate.cfg_scale", self.cfg_scale, 0.0, 100.0)
         check_range("generate.batch_size", self.batch_size, 1, 4096)
+        if (self.init_mix or self.init_roll) and not self.initialize_audio:
+            hint = "set initialize_audio=true: without it there is no start to mix or roll"
+            raise InvalidValueError("has no effect", where="generate.init_mix, init_roll", received=self.init_mix or True, hint=hint)
+        if self.negative_prompt and self.cfg_scale == 1.0:
+            hint = "guidance is off at cfg_scale=1; choose another scale"
+            raise InvalidValueError("has no effect", where="generate.negative_prompt", received=self.negative_prompt, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -53,16 +69,21 @@ class Request:
     """One set of generated clips."""
 
     clips: str
-    """Folder of the captioned gold clips."""
+    """Folder of the captioned gold clips; in a later round, of those whose clips were rejected, with their revised captions."""
     model: str
     """Folder of the text-to-audio model."""
     shards: int = 4
     """Parts that are recorded and resumed one by one."""
     settings: Settings = Settings()
     """How to sample."""
+    round: int = 0
+    """Round of self-reflection; from 1 on, one clip is generated for each listed caption."""
+    gold: str = ""
+    """Folder of all gold clips, where ``init_mix`` looks for second clips; empty: ``clips``."""
 
     def __post_init__(self) -> None:
         check_range("generate.shards", self.shards, 1, 100_000)
+        check_range("generate.round", self.round, 0, 1000)
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,37 @@ class Mel:
 
 
 def _griffin_lim(magnitude: torch.Tensor, phase: torch.Tensor, f: FrontEnd, length: int) -> torch.Tensor:
-    window = torch.hann_window(f.n_fft)
-    angles = torch.polar(torch.ones_like(phase), phase)[None].expand(magnitude.shape)
+    """Return sounds [batch, length] for magnitudes [batch, bins, frames] and a starting phase [bins, frames].
+
+    The same as with ``torch.istft`` and ``torch.stft``, at half the cost: frames lie in rows, the overlapping windows' sum of squares is
+    worked out once, and overlap-add is a few sums of whole hops.
+    """
+    window, hops = torch.hann_window(f.n_fft), f.n_fft // f.hop
+    rows = magnitude.transpose(1, 2)  # [batch, frames, bins]
+    frames, edge = rows.shape[1], f.n_fft // 2
+    span = f.hop * (frames - 1)
+    weight = _overlap_add((window**2).expand(1, frames, -1), hops)[:, edge : edge + span]
+    angles = torch.polar(torch.ones_like(phase), phase).T[None].expand(rows.shape)
     previous = torch.zeros_like(angles)
-    span = f.hop * (magnitude.shape[-1] - 1)
-    for _ in range(f.griffin_lim_iterations):
-        sound = torch.istft(magnitude * angles, f.n_fft, f.hop, window=window, length=span)
-        rebuilt = torch.stft(sound, f.n_fft, f.hop, window=window, return_complex=True)
+    for iteration in range(f.griffin_lim_iterations + 1):
+        pieces = torch.fft.irfft(rows * angles, n=f.n_fft) * window
+        sound = _overlap_add(pieces, hops)[:, edge : edge + span] / weight
+        if iteration == f.griffin_lim_iterations:
+            break
+        padded = torch.nn.functional.pad(sound[:, None], (edge, edge), mode="reflect")[:, 0]
+        rebuilt = torch.fft.rfft(padded.unfold(-1, f.n_fft, f.hop) * window)
         angles = rebuilt + 0.99 / 1.99 * (rebuilt - previous)
-        angles = angles / (angles.abs() + 1e-12)
+        parts = torch.view_as_real(angles)
+        angles = torch.view_as_complex(parts * (parts.square().sum(-1, keepdim=True) + 1e-24).rsqrt())
         previous = rebuilt
-    sound = torch.istft(magnitude * angles, f.n_fft, f.hop, window=window, length=span)
     return torch.nn.functional.pad(sound, (0, max(0, length - sound.shape[-1])))[..., :length]
+
+
+def _overlap_add(pieces: torch.Tensor, hops: int) -> torch.Tensor:
+    """Return sounds [batch, (frames + hops − 1)·hop] for windowed frames [batch, frames, hops·hop], each a hop after the last."""
+    batch, frames, size = pieces.shape
+    parts = pieces.reshape(batch, frames, hops, size // hops)
+    total = pieces.new_zeros(batch, frames + hops - 1, size // hops)
+    for number in range(hops):
+        total[:, number : number + frames] += parts[:, :, number]
+    return total.flatten(1)

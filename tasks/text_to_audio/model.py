@@ -1,6 +1,7 @@
 """Builds, saves and loads the text-to-audio model; a model folder holds ``model_config.json`` and ``model.safetensors``.
 
-The configuration is stable-audio-tools' own. What the embedded model adds (mel front end, word list) stands under ``synthloom``.
+The configuration is stable-audio-tools' own. What the embedded model adds (mel front end, word list) stands under ``synthloom``, prefix
+adapters under ``synthloom_adapters``, the commits of T5 text encoders under ``synthloom_text_encoders``.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from stable_audio_tools.models.bottleneck import VAEBottleneck
 from stable_audio_tools.models.factory import create_model_from_config
+from stable_audio_tools.models.transformer import RotaryEmbedding
 
 from core import atomic
 from core.errors import InvalidValueError
+from tasks.text_to_audio import adapters, checkpoints
 from tasks.text_to_audio.codec import FrontEnd, Mel
 from tasks.text_to_audio.prompts import WordConditioner
+from tasks.text_to_audio.text_encoder import HubT5Conditioner
 
-CONFIG, WEIGHTS = "model_config.json", "model.safetensors"
+CONFIG, WEIGHTS = "model_config.json", checkpoints.WEIGHTS
+TEXT_ENCODERS = "synthloom_text_encoders"
 
 
 def embedded_config(front_end: FrontEnd, canvas_s: float, latent_dim: int, width: int, depth: int, objective: str) -> dict[str, Any]:
@@ -68,13 +73,15 @@ class TextToAudio:
     def __init__(self, config: dict[str, Any]) -> None:
         """Build the model from a configuration, with fresh weights."""
         self.config = config
-        self.model = create_model_from_config(copy.deepcopy(config))
+        self.model = _created(config)
         own = config.get("synthloom")
         self.mel = Mel(FrontEnd(**own["front_end"])) if own else None
         if own:
             self.model.conditioner.conditioners["prompt"] = WordConditioner(
                 own["vocabulary"], int(config["model"]["conditioning"]["cond_dim"])
             )
+        if adapters.CONFIG_KEY in config:
+            adapters.install(self.model, int(config[adapters.CONFIG_KEY]["tokens"]))
 
     @property
     def sample_rate_hz(self) -> int:
@@ -106,7 +113,8 @@ class TextToAudio:
             padded = torch.nn.functional.pad(samples, (0, max(0, size - samples.shape[-1])))[:, None, :size]
             inputs = padded.expand(-1, int(pretransform.io_channels), -1)
         if isinstance(getattr(pretransform.model, "bottleneck", None), VAEBottleneck):
-            return pretransform.model.encode(inputs, skip_bottleneck=True).chunk(2, dim=1)[0] / pretransform.scale
+            inputs = inputs.to(next(pretransform.parameters()).dtype)  # some configurations keep the autoencoder in half precision
+            return pretransform.model.encode(inputs, skip_bottleneck=True).chunk(2, dim=1)[0].float() / pretransform.scale
         return pretransform.encode(inputs)
 
     @torch.no_grad()
@@ -119,6 +127,21 @@ class TextToAudio:
         """Return the model's conditioning tensors for prompts and durations."""
         items = [{"prompt": prompt, "seconds_start": 0, "seconds_total": second} for prompt, second in zip(prompts, seconds, strict=True)]
         return dict(self.model.conditioner(items, device))
+
+    def use_bfloat16(self) -> None:
+        """Let the transformer, where nearly all of the work is, compute in bfloat16 from now on; everything around it stays float32.
+
+        Time, rotary angles and the sampler's latents are what rounding to eight bits would harm.
+        """
+        transformer = self.model.model.model.transformer
+        for module in transformer.modules():
+            if isinstance(module, RotaryEmbedding):
+                continue
+            for part in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                if part.is_floating_point():
+                    part.data = part.data.to(torch.bfloat16)
+        transformer.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+        transformer.register_forward_hook(_cast_output)
 
     def save(self, folder: Path) -> None:
         """Write configuration and weights."""
@@ -133,19 +156,56 @@ def with_front_end(config: dict[str, Any], front_end: FrontEnd, vocabulary: list
     return {**config, "synthloom": {"front_end": asdict(front_end), "vocabulary": vocabulary}}
 
 
+def _created(config: dict[str, Any]) -> torch.nn.Module:
+    """Return the library's model for a configuration, its T5 encoders taken from the hub cache."""
+    plain = copy.deepcopy(config)
+    conditioning = plain.get("model", {}).get("conditioning", {})
+    encoders = [item for item in conditioning.get("configs", []) if item["type"] == "t5"]
+    made = {}
+    for item in encoders:
+        options = {name: value for name, value in item["config"].items() if name != "enable_grad"}
+        if item["config"].get("enable_grad"):
+            hint = "export it with the encoder frozen, as all published models have it"
+            raise InvalidValueError("a text encoder trained along", where=f"conditioning.{item['id']}", received="enable_grad", hint=hint)
+        name = options.get("t5_model_name", "t5-base")
+        revision = config.get(TEXT_ENCODERS, {}).get(name, "")
+        made[item["id"]] = HubT5Conditioner(**{"output_dim": conditioning["cond_dim"], **options}, revision=revision)
+        item.update(type="list", config={"options": [""]})  # a stand-in that needs no weights
+    model = create_model_from_config(plain)
+    for name, encoder in made.items():
+        model.conditioner.conditioners[name] = encoder
+    return model
+
+
+def _cast_inputs(module: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def cast(value: Any) -> Any:
+        return value.to(torch.bfloat16) if torch.is_tensor(value) and value.is_floating_point() else value
+
+    return tuple(cast(value) for value in inputs), {name: cast(value) for name, value in named.items()}
+
+
+def _cast_output(module: torch.nn.Module, inputs: Any, output: Any) -> Any:
+    return (output[0].float(), *output[1:]) if isinstance(output, tuple) else output.float()
+
+
 def load(folder: Path) -> TextToAudio:
-    """Load a model folder, weights strictly by name.
+    """Load a model folder: ours, or one in the format of stable-audio-tools' published models; weights strictly by name and shape.
 
     Raises:
-        InvalidValueError: a file is missing, or the weights do not fit the configuration.
+        InvalidValueError: a file is missing, the text encoder is not in the hub cache, or the weights do not fit the configuration.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise InvalidValueError("no model there", where=str(folder), allowed=f"{CONFIG} and {WEIGHTS}", received=f"{name} is missing")
-    loaded = TextToAudio(json.loads((folder / CONFIG).read_text()))
-    try:
-        loaded.model.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
-    except RuntimeError as error:
-        raise InvalidValueError("weights do not fit the configuration", where=str(folder), received=str(error)[:500]) from error
+    weights = checkpoints.find(folder)
+    if weights is None or not (folder / CONFIG).is_file():
+        missing = WEIGHTS if (folder / CONFIG).is_file() else CONFIG
+        allowed = f"{CONFIG} and {WEIGHTS} (or one .ckpt)"
+        raise InvalidValueError("no model there", where=str(folder), allowed=allowed, received=f"{missing} is missing")
+    config = json.loads((folder / CONFIG).read_text())
+    if config.get("model_type") != "diffusion_cond":
+        raise InvalidValueError("unknown kind of model", where=str(folder), allowed="diffusion_cond", received=config.get("model_type"))
+    loaded = TextToAudio(config)
+    checkpoints.load_strictly(loaded.model, checkpoints.read(weights), weights)
+    encoders = [part for part in loaded.model.conditioner.conditioners.values() if isinstance(part, HubT5Conditioner)]
+    if encoders:
+        config[TEXT_ENCODERS] = {encoder.name: encoder.revision for encoder in encoders}
     loaded.model.eval().requires_grad_(False)
     return loaded

@@ -13,7 +13,8 @@ from core.errors import InvalidValueError
 
 MAX_WORDS = 48
 """Words of the longest prompt; longer ones are refused, never cut."""
-UNKNOWN_BUCKETS = 64
+UNKNOWN_BUCKETS = 4096
+"""Vectors for words that the training captions lack; so many that two labels of a dataset hardly ever share one."""
 
 
 def words_of(text: str) -> list[str]:
@@ -27,7 +28,7 @@ def build_vocabulary(texts: Sequence[str]) -> list[str]:
 
 
 class WordConditioner(Conditioner):
-    """Prompts → (embeddings [batch, words, dim], mask [batch, words]); unknown words share 64 hashed vectors."""
+    """Prompts → (embeddings [batch, words, dim], mask [batch, words]); unknown words share ``UNKNOWN_BUCKETS`` hashed vectors."""
 
     def __init__(self, vocabulary: Sequence[str], dim: int) -> None:
         super().__init__(dim, dim)

@@ -41,6 +41,8 @@ class Preset:
     betas: tuple[float, float]
     label_smoothing: float
     """Of cross-entropy; multi-label has none."""
+    ema_decay: float
+    """Decay of the averaged weights, which are what is validated and kept; 0: the weights as they are."""
     schedule: Literal["linear", "decay"]
     """``linear``: warm-up and linear decay; ``decay``: the paper's."""
     supcon_steps: int
@@ -55,17 +57,17 @@ class Preset:
 
 
 CPU = Preset(
-    hidden_size=128, layers=3, heads=4, mlp_size=384, dropout=0.1, frequency_stride=16, time_stride=8, crop_frames=0,
-    steps=240, epochs=0, batch_clips=24, learning_rate=1e-3, pretrained_rate=1e-3, weight_decay=0.05, decoupled_decay=True,
+    hidden_size=128, layers=3, heads=4, mlp_size=384, dropout=0.1, frequency_stride=16, time_stride=16, crop_frames=0,
+    steps=200, epochs=0, batch_clips=16, learning_rate=1e-3, pretrained_rate=1e-3, weight_decay=0.05, decoupled_decay=True,
     betas=(0.9, 0.98),
-    label_smoothing=0.1, schedule="linear",
+    label_smoothing=0.1, ema_decay=0.96, schedule="linear",
     supcon_steps=120, supcon_epochs=0, supcon_clips=6, supcon_masks=(24, 16), after_supcon_masks=(0, 0),
 )  # fmt: skip
 PAPER = Preset(
     hidden_size=768, layers=12, heads=12, mlp_size=3072, dropout=0.0, frequency_stride=10, time_stride=10, crop_frames=0,
     steps=0, epochs=50, batch_clips=48, learning_rate=1e-4, pretrained_rate=1e-5, weight_decay=5e-7, decoupled_decay=False,
     betas=(0.95, 0.999),
-    label_smoothing=0.0, schedule="decay",
+    label_smoothing=0.0, ema_decay=0.0, schedule="decay",
     supcon_steps=0, supcon_epochs=100, supcon_clips=24, supcon_masks=(96, 24), after_supcon_masks=(96, 24),
 )  # fmt: skip
 PRESETS = {"cpu": CPU, "paper": PAPER}
@@ -99,6 +101,7 @@ class Recipe(Pace):
     """How the classifier is trained."""
 
     label_smoothing: float
+    ema_decay: float
     augmentation: Augmentation
     mixup: float
 
@@ -112,7 +115,7 @@ def recipe(settings: Settings, gold_clips: int) -> Recipe:
         steps=settings.steps or preset.steps or preset.epochs * epoch, batch_clips=batch, learning_rate=_peak(settings, preset),
         weight_decay=preset.weight_decay, decoupled_decay=preset.decoupled_decay,
         betas=preset.betas, schedule=preset.schedule, steps_per_epoch=epoch,
-        label_smoothing=0.0 if settings.label_separator else preset.label_smoothing,
+        label_smoothing=0.0 if settings.label_separator else preset.label_smoothing, ema_decay=preset.ema_decay,
         augmentation=_augmentation(settings, preset.after_supcon_masks if settings.supcon == "two_stage" else (0, 0)),
         mixup=settings.mixup,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tasks.training.distributed import (
     own_part,
 )
 from tasks.training.dropout import expect_batch
+from tasks.training.loop import AveragedWeights
 
 CHECKPOINT, SUPCON_CHECKPOINT = "checkpoint.pt", "supcon_checkpoint.pt"
 CHECKPOINT_EVERY = 50
@@ -40,6 +41,9 @@ SUPCON_STREAM = 1 << 40
 
 Loss = tuple[Tensor | None, int, int]
 """Mean loss over this rank's part of a batch (None when that is empty), the rows in it, and those of the whole batch."""
+
+Hooks = tuple[Callable[[dict[str, Any], int], None], Callable[[dict[str, Any], float], None]]
+"""What is called with the state and the step after each step, and with the state and the mean loss now and then and at the end."""
 
 
 @dataclass
@@ -105,15 +109,26 @@ def train(trainee: Trainee, context: Context) -> tuple[int, list[dict[str, float
     model = trainee.model
     trained = nn.ModuleDict({"model": model} | ({"projection": trainee.projection} if trainee.projection else {}))
     broadcast_model(trained)  # before the first weights are kept
-    state = {"best": -1.0, "best_step": 0, "weights": copy.deepcopy(model.state_dict())}
+    averages = AveragedWeights(dict(model.named_parameters()), trainee.plan.ema_decay)
+    judged = copy.deepcopy(model)
+    state = {"best": -1.0, "best_step": 0, "weights": copy.deepcopy(model.state_dict()), "averages": averages.values}
+
+    def after(state: dict[str, Any], step: int) -> None:
+        """Take the step's weights into their averages, which a checkpoint keeps."""
+        averages.values = state["averages"]
+        averages.update(step)
 
     def look(state: dict[str, Any], loss: float) -> None:
-        """Let rank 0 look at the validation clips; every rank keeps the weights when they are the best so far."""
-        best = _evaluate(trainee, loss, state, context) if is_main() else False
+        """Let rank 0 look at the validation clips; every rank keeps the averaged weights when they are the best so far."""
+        judged.load_state_dict({**model.state_dict(), **state["averages"]})
+        best = _evaluate(replace(trainee, model=judged), loss, state, context) if is_main() else False
         if broadcast_number(best):
-            state["best_step"], state["weights"] = state["step"], copy.deepcopy(model.state_dict())
+            state["best_step"], state["weights"] = state["step"], copy.deepcopy(judged.state_dict())
 
-    state = descend(trained, lambda step: batch_loss(trainee, step), trainee.plan, state, look, CHECKPOINT, "steps", trainee, context)
+    def loss_at(step: int) -> Loss:
+        return batch_loss(trainee, step)
+
+    state = descend(trained, loss_at, trainee.plan, state, (after, look), CHECKPOINT, "steps", trainee, context)
     model.load_state_dict(state["weights"])
     return int(state["best_step"]), state["curve"]
 
@@ -160,13 +175,13 @@ def contrast(trainee: Trainee, context: Context) -> list[dict[str, float]]:
         if is_main():
             context.metric("supcon_loss", loss, state["step"])
 
-    state = descend(trained, loss_at, pace, {}, look, SUPCON_CHECKPOINT, "contrastive steps", trainee, context)
+    state = descend(trained, loss_at, pace, {}, (lambda state, step: None, look), SUPCON_CHECKPOINT, "contrastive steps", trainee, context)
     return list(state["curve"])
 
 
 def descend(
-    trained: nn.Module, loss_at: Callable[[int], Loss], pace: Pace, extra: dict[str, Any], look: Callable[[dict[str, Any], float], None],
-    checkpoint: str, unit: str, trainee: Trainee, context: Context,
+    trained: nn.Module, loss_at: Callable[[int], Loss], pace: Pace, extra: dict[str, Any],
+    hooks: Hooks, checkpoint: str, unit: str, trainee: Trainee, context: Context,
 ) -> dict[str, Any]:  # fmt: skip
     """Take the steps of one optimisation, resuming at a checkpoint; the last step leaves one too.
 
@@ -175,7 +190,7 @@ def descend(
         loss_at: gives the loss of a step.
         pace: steps, rates and the optimizer's numbers.
         extra: what the state of a fresh start holds beside ``step`` and ``curve``.
-        look: called with the state and the mean loss every ``evaluate_every`` steps and at the end.
+        hooks: what to call after each step, and every ``evaluate_every`` steps.
         checkpoint: file name below the output folder.
         unit: what progress is counted in.
         trainee: settings and device.
@@ -203,10 +218,11 @@ def descend(
         average_gradients(parameters, own, total)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        hooks[0](state, step)
         state["step"] = step + 1
         last = step + 1 == pace.steps
         if last or (step + 1) % trainee.request.settings.evaluate_every == 0:
-            look(state, mean_over_ranks(0.0 if loss is None else float(loss.detach()), own, total))
+            hooks[1](state, mean_over_ranks(0.0 if loss is None else float(loss.detach()), own, total))
         if is_main() and (last or (step + 1) % CHECKPOINT_EVERY == 0):
             with atomic.replacing(path) as temporary:
                 torch.save({**state, "trained": trained.state_dict(), "optimizer": optimizer.state_dict()}, temporary)

@@ -1,4 +1,4 @@
-"""Fits the compact model; the step is chosen on held-out gold clips."""
+"""Fits the compact model, or fine-tunes a published one; the step is chosen on held-out gold clips."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import torch
 from core import atomic, audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.clap_model.loading import CompactClap, CompactConfig
+from tasks.clap_model.loading import CompactClap, CompactConfig, PublishedClap, load
 from tasks.clap_model.windows import template, windows
+from tasks.matmul import use_fast_float32
 from tasks.train_clap.contrastive_loss import contrastive_loss
 from tasks.train_clap.spec import Request, Result, Settings
 
@@ -71,10 +72,10 @@ def augmented(clip: Clip, length: int, rng: np.random.Generator) -> audio.Sample
 
 
 @torch.no_grad()
-def own_label_ranks(model: CompactClap, clips: list[Clip], labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def own_label_ranks(model: CompactClap | PublishedClap, clips: list[Clip], labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return for each clip the rank of its own label (1 is best) and the cosine with it."""
     model.eval()
-    texts = model.text_embedding([template(label) for label in labels])
+    texts = model.text_embedding([template(label) for label in labels] * 2)[: len(labels)]  # a one-text batch breaks in its tokenizer
     length, ranks, cosines = round(model.window_s * model.sample_rate_hz), [], []
     for clip in clips:
         similarity = (model.audio_embedding(windows(clip.sound, length)) @ texts.T).mean(0)
@@ -88,12 +89,17 @@ def own_label_ranks(model: CompactClap, clips: list[Clip], labels: list[str]) ->
 def run(request: Request, context: Context) -> Result:
     """Fit, keep the best step, write the checkpoint and what the held-out clips say."""
     torch.set_num_threads(context.threads)
-    settings, config = request.settings, CompactConfig()
-    gold = read(context.resolve(request.gold), context, config.sample_rate_hz, True)
-    others = read(context.resolve(request.pretraining), context, config.sample_rate_hz, False)
-    kept, held = hold_out(gold, settings.holdout_share, settings.seed)
+    use_fast_float32()
+    settings = request.settings
     torch.manual_seed(settings.seed)
-    model = CompactClap(config).to(context.device)
+    model: CompactClap | PublishedClap
+    if settings.start_from:
+        model, _ = load(Path(settings.start_from), settings.audio_model, settings.text_model, context.device)
+    else:
+        model = CompactClap(CompactConfig()).to(context.device)
+    gold = read(context.resolve(request.gold), context, model.sample_rate_hz, True)
+    others = [] if settings.start_from else read(context.resolve(request.pretraining), context, model.sample_rate_hz, False)
+    kept, held = hold_out(gold, settings.holdout_share, settings.seed)
     labels = sorted({clip.label for clip in gold})
     best_step, curve = _fit(model, kept, held or kept, others, labels, settings, context)
     ranks, cosines = own_label_ranks(model, held or kept, labels)
@@ -107,16 +113,24 @@ def run(request: Request, context: Context) -> Result:
 
 
 def _fit(
-    model: CompactClap, kept: list[Clip], judged: list[Clip], others: list[Clip], labels: list[str], settings: Settings, context: Context
+    model: CompactClap | PublishedClap,
+    kept: list[Clip],
+    judged: list[Clip],
+    others: list[Clip],
+    labels: list[str],
+    settings: Settings,
+    context: Context,
 ) -> tuple[int, list[dict[str, float]]]:
     """Train; leaves the weights of the step with the best mean reciprocal rank on the judged clips in the model."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.02)
+    peak = settings.finetune_rate if settings.start_from else settings.learning_rate
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
     rng, best, curve = np.random.default_rng(settings.seed), (-1.0, 0, copy.deepcopy(model.state_dict())), []
     length = round(model.window_s * model.sample_rate_hz)
+    model.train()
     for step in range(settings.steps):
         warm, turn = min(1.0, (step + 1) / 30), 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * warm * (0.05 + 0.95 * turn)
+            group["lr"] = peak * warm * (0.05 + 0.95 * turn)
         torch.manual_seed(settings.seed * 7_919 + step)  # dropout and drop-path
         loss = _batch_loss(model, kept, others, settings, rng, length, context.device)
         optimizer.zero_grad()
@@ -136,9 +150,15 @@ def _fit(
 
 
 def _batch_loss(
-    model: CompactClap, kept: list[Clip], others: list[Clip], settings: Settings, rng: np.random.Generator, length: int, device: str
+    model: CompactClap | PublishedClap,
+    kept: list[Clip],
+    others: list[Clip],
+    settings: Settings,
+    rng: np.random.Generator,
+    length: int,
+    device: str,
 ) -> torch.Tensor:
-    half = settings.batch_clips // 2
+    half = settings.batch_clips // 2 if others else settings.batch_clips
     batch = [kept[i] for i in rng.integers(0, len(kept), half)] + [
         others[i] for i in rng.integers(0, len(others), settings.batch_clips - half)
     ]

@@ -1,4 +1,4 @@
-"""Train a small text-to-audio latent diffusion model on the captioned gold clips and on captioned synthetic sounds."""
+"""Train a small text-to-audio latent diffusion model on captioned synthetic sounds, and on captioned gold clips where there are any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.contract import Stage, check_range, external_path
+from core.errors import InvalidValueError
 
 STAGE = Stage(
     name="train_text_to_audio", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=2, uses_gpu=True
@@ -17,7 +18,8 @@ class Settings:
     """Model and training; the defaults fit two CPU cores."""
 
     pretrained: str = external_path(default="")
-    """Folder with a model_config.json and model.safetensors of stable-audio-tools; it is used as it is, nothing is trained."""
+    """A model of stable-audio-tools, used as it is: a folder with model_config.json and model.safetensors (or a .ckpt), or a hub name such
+    as ``stabilityai/stable-audio-open-1.0``, with ``@commit`` to pin it, from the hub cache (HF_HOME). Nothing is trained then."""
     objective: Literal["v", "rectified_flow"] = "v"
     """Diffusion objective."""
     latent_dim: int = 64
@@ -33,7 +35,7 @@ class Settings:
     batch_clips: int = 16
     """Clips per step."""
     gold_fraction: float = 0.5
-    """Share of gold clips in a batch; the rest are captioned synthetic sounds."""
+    """Share of gold clips in a batch where there are any; the rest are captioned synthetic sounds."""
     autoencoder_rate: float = 1e-5
     """Peak learning rate of the autoencoder; larger ones undo the linear start."""
     diffusion_rate: float = 1e-3
@@ -45,7 +47,7 @@ class Settings:
     ema_decay: float = 0.995
     """Decay of the averaged weights that are exported."""
     max_canvas_s: float = 10.0
-    """Longest sound; the canvas is the longest gold clip, at most this."""
+    """Longest sound; the canvas is at most this."""
     seed: int = 0
     """Seed of weights, batches, noise and dropout."""
 
@@ -64,11 +66,18 @@ class Request:
     """One model."""
 
     gold: str
-    """Folder of the captioned gold clips."""
+    """Folder of captioned gold clips to train on as well; empty: the model hears no gold clip, which makes it one for all draws."""
     pretraining: str
     """Folder of the captioned synthetic sounds."""
     settings: Settings = Settings()
     """Model and training."""
+    lengths: str = ""
+    """Folder of a dataset whose longest train clip sets the canvas; empty: the longest gold clip does."""
+
+    def __post_init__(self) -> None:
+        if not self.gold and not self.lengths:
+            allowed = "a folder of gold clips, or lengths, which says how long sounds shall be"
+            raise InvalidValueError("missing", where="train_text_to_audio.gold", allowed=allowed, received="")
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Result:
     parameters: int
     """Weights of the whole model."""
     autoencoder_error: float
-    """Mean absolute log-mel error of the autoencoder over the gold clips, in nepers."""
+    """Mean absolute log-mel error of the autoencoder over the gold clips, without any over all, in nepers."""
     diffusion_loss: float
     """Mean loss over the last tenth of the diffusion steps."""
     canvas_s: float

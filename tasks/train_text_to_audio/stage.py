@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -12,11 +10,13 @@ from core import atomic, audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.text_to_audio import model as text_to_audio
+from tasks.text_to_audio.captions import captions_of
 from tasks.text_to_audio.codec import FrontEnd, Mel
 from tasks.text_to_audio.model import TextToAudio
 from tasks.text_to_audio.prompts import build_vocabulary
-from tasks.train_text_to_audio import linear_start, training
+from tasks.train_text_to_audio import linear_start, pretrained, training
 from tasks.train_text_to_audio.spec import Request, Result, Settings
+from tasks.training.loop import CHECKPOINT, AveragedWeights, Loop, load_checkpoint, save_checkpoint, warm_cosine
 
 POSTERIOR_START = -4.0
 """Pre-softplus deviation of the latents' posterior at the start (0.02): its noise must not drown the components with little variance."""
@@ -34,6 +34,15 @@ class Clips:
     gold: int
     """The first so many are gold."""
 
+    def shares(self, gold_fraction: float) -> torch.Tensor:
+        """Return each clip's share of the training [clips]: gold clips have ``gold_fraction`` among them, the others the rest."""
+        total, gold = len(self.sounds), self.gold
+        if gold in (0, total):
+            return torch.full((total,), 1 / total)
+        shares = torch.full((total,), (1 - gold_fraction) / (total - gold))
+        shares[:gold] = gold_fraction / gold
+        return shares
+
 
 def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
     """Load gold clips and synthetic sounds.
@@ -44,12 +53,14 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
     clips = Clips([], [], [], 0)
     settings = request.settings
     for name, folder in (("gold", request.gold), ("pretraining", request.pretraining)):
+        if not folder:
+            continue
         table = manifest.accepted(manifest.read(context.resolve(folder)))
         if (table["split"] != "train").any():
             raise InvalidValueError("clips that are not train clips", where=name, allowed="split train", received=folder)
         for row in table.itertuples():
             clips.sounds.append(torch.from_numpy(audio.load_mono(context.resolve(str(row.path)), rate_hz)))
-            clips.captions.append(_captions(row))
+            clips.captions.append(captions_of(row))
             clips.seconds.append(min(float(row.duration_s), settings.max_canvas_s))
         if name == "gold":
             clips.gold = len(table)
@@ -58,37 +69,42 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
     return clips
 
 
-def _captions(row: object) -> list[str]:
-    written = json.loads(row.parameters).get("captions", [])  # type: ignore[attr-defined]
-    label = str(row.label).replace("_", " ")  # type: ignore[attr-defined]
-    return [*written, f"Sound of a {label}"] if written else [str(row.caption)]  # type: ignore[attr-defined]
-
-
 def run(request: Request, context: Context) -> Result:
     """Train, or load and pass on a pretrained model."""
     torch.set_num_threads(context.threads)
     if request.settings.pretrained:
-        return _pretrained(request, context)
+        return pretrained.take(request, context)
     settings = request.settings
     front_end = FrontEnd()
     clips = read_clips(request, context, front_end.sample_rate_hz)
-    canvas_s = max(clips.seconds[: clips.gold])
+    canvas_s = _canvas_s(request, clips, context)
     model, mels = _build(clips, canvas_s, front_end, settings)
     device = torch.device(context.device)
     model.model.to(device)
-    checkpoint = training.load_checkpoint(context.output) or {"phase": "autoencoder", "step": 0}
+    checkpoint = load_checkpoint(context.output) or {"phase": "autoencoder", "step": 0}
     autoencoder_losses = _train_autoencoder(model, mels, clips, settings, context, checkpoint)
-    error = _autoencoder_error(model, mels[: clips.gold])
+    error = _autoencoder_error(model, mels[: clips.gold or len(mels)])
     diffusion_losses = _train_diffusion(model, mels, clips, settings, context, checkpoint)
     model.save(context.output)
     atomic.write_json(context.output / "curves.json", {"autoencoder": autoencoder_losses, "diffusion": diffusion_losses})
-    (context.output / training.CHECKPOINT).unlink(missing_ok=True)
+    (context.output / CHECKPOINT).unlink(missing_ok=True)
     last = diffusion_losses[-max(1, len(diffusion_losses) // 10) :]
     return Result(
         gold_clips=clips.gold, pretraining_clips=len(clips.sounds) - clips.gold, canvas_s=round(model.canvas_s, 3),
         parameters=sum(part.numel() for part in model.model.parameters()), autoencoder_error=round(error, 4),
         diffusion_loss=round(sum(last) / len(last), 4),
     )  # fmt: skip
+
+
+def _canvas_s(request: Request, clips: Clips, context: Context) -> float:
+    """Return the length of the longest sound to make, in seconds."""
+    if not request.lengths:
+        return max(clips.seconds[: clips.gold])
+    table = manifest.accepted(manifest.read(context.resolve(request.lengths)))
+    train = table[table["split"] == "train"]
+    if train.empty:
+        raise InvalidValueError("no train clips", where="lengths", allowed="at least one accepted train clip", received=request.lengths)
+    return min(float(train["duration_s"].max()), request.settings.max_canvas_s)
 
 
 def _build(clips: Clips, canvas_s: float, front_end: FrontEnd, settings: Settings) -> tuple[TextToAudio, torch.Tensor]:
@@ -107,10 +123,11 @@ def _build(clips: Clips, canvas_s: float, front_end: FrontEnd, settings: Setting
 
 
 def _rows(clips: Clips, settings: Settings, generator: torch.Generator) -> torch.Tensor:
-    """Return the clips of one batch: a fixed share of gold ones."""
-    gold = round(settings.batch_clips * settings.gold_fraction) if len(clips.sounds) > clips.gold else settings.batch_clips
+    """Return the clips of one batch: a fixed share of gold ones where there are both kinds."""
+    mixed = round(settings.batch_clips * settings.gold_fraction) if clips.gold else 0
+    gold = mixed if len(clips.sounds) > clips.gold else settings.batch_clips
     others = settings.batch_clips - gold
-    picked = [torch.randint(clips.gold, (gold,), generator=generator)]
+    picked = [torch.randint(clips.gold, (gold,), generator=generator)] if gold else []
     if others:
         picked.append(torch.randint(clips.gold, len(clips.sounds), (others,), generator=generator))
     return torch.cat(picked)
@@ -122,12 +139,9 @@ def _train_autoencoder(
     """Train the autoencoder, or restore it when an earlier attempt has finished it."""
     # In eval mode the library's residual units do not recompute their activations (they hold no dropout), which costs a third.
     autoencoder = model.model.pretransform.model.requires_grad_(True).eval()
-    shares = torch.full((len(mels),), (1 - settings.gold_fraction) / max(1, len(mels) - clips.gold))
-    shares[: clips.gold] = settings.gold_fraction / clips.gold if len(mels) > clips.gold else 1 / clips.gold
-    linear_start.start_linear(autoencoder, mels, shares, POSTERIOR_START)
-    loop = training.Loop(
-        context, "autoencoder", settings.autoencoder_steps, list(autoencoder.parameters()), settings.autoencoder_rate, settings.seed
-    )
+    linear_start.start_linear(autoencoder, mels, clips.shares(settings.gold_fraction), POSTERIOR_START)
+    schedule = warm_cosine(settings.autoencoder_rate, settings.autoencoder_steps)
+    loop = Loop(context, "autoencoder", settings.autoencoder_steps, autoencoder.parameters(), schedule, settings.seed, stream=0)
     losses: list[float]
     if checkpoint["phase"] == "diffusion":
         model.model.load_state_dict(checkpoint["model"])  # type: ignore[arg-type]
@@ -139,12 +153,12 @@ def _train_autoencoder(
 
         def save(step: int) -> None:
             state = {"phase": "autoencoder", "step": step, "model": model.model.state_dict(), "loop": loop.state()}
-            training.save_checkpoint(context.output, state)
+            save_checkpoint(context.output, state)
 
         def loss_of(generator: torch.Generator) -> torch.Tensor:
             return training.autoencoder_loss(model, mels, _rows(clips, settings, generator), settings.kl_weight, generator)
 
-        loop.run(int(checkpoint["step"]), loss_of, lambda: None, save)  # type: ignore[call-overload]
+        loop.run(int(checkpoint["step"]), loss_of, lambda step: None, save)  # type: ignore[call-overload]
         losses = loop.losses
     autoencoder.requires_grad_(False)
     checkpoint["autoencoder_losses"] = losses  # carried through the diffusion phase, so that a resumed run writes the same curves
@@ -174,12 +188,13 @@ def _train_diffusion(
     model.config["model"]["pretransform"]["scale"] = scale  # an entry of stable-audio-tools' configuration
     latents = encoded / scale
     trained = {name: part for name, part in model.model.named_parameters() if not name.startswith("pretransform.")}
-    averaged = {name: part.detach().clone() for name, part in trained.items()}
-    loop = training.Loop(context, "diffusion", settings.diffusion_steps, list(trained.values()), settings.diffusion_rate, settings.seed)
+    averaged = AveragedWeights(trained, settings.ema_decay)
+    schedule = warm_cosine(settings.diffusion_rate, settings.diffusion_steps)
+    loop = Loop(context, "diffusion", settings.diffusion_steps, trained.values(), schedule, settings.seed, stream=1)
     start = 0
     if checkpoint["phase"] == "diffusion":
         start = int(checkpoint["step"])  # type: ignore[call-overload]
-        averaged = {name: part.to(device) for name, part in checkpoint["averaged"].items()}  # type: ignore[attr-defined]
+        averaged.restore(checkpoint["averaged"])  # type: ignore[arg-type]
         loop.restore(checkpoint["loop"])  # type: ignore[arg-type]
 
     def loss_of(generator: torch.Generator) -> torch.Tensor:
@@ -188,27 +203,12 @@ def _train_diffusion(
         prompts = [clips.captions[row][int(part * len(clips.captions[row]))] for row, part in zip(rows, choice, strict=True)]
         return training.diffusion_loss(model, latents[rows], prompts, [clips.seconds[row] for row in rows], settings, generator)
 
-    def average() -> None:
-        decay = min(settings.ema_decay, (1 + len(loop.losses)) / (10 + len(loop.losses)))
-        for name, part in trained.items():
-            averaged[name].lerp_(part.detach(), 1 - decay)
-
     def save(step: int) -> None:
-        state = {"phase": "diffusion", "step": step, "model": model.model.state_dict(), "averaged": averaged, "loop": loop.state()}
-        training.save_checkpoint(context.output, {**state, "autoencoder_losses": checkpoint["autoencoder_losses"]})
+        state = {"phase": "diffusion", "step": step, "model": model.model.state_dict(), "averaged": averaged.values, "loop": loop.state()}
+        save_checkpoint(context.output, {**state, "autoencoder_losses": checkpoint["autoencoder_losses"]})
 
     model.model.train()
-    loop.run(start, loss_of, average, save)
+    loop.run(start, loss_of, averaged.update, save)
     model.model.eval()
-    with torch.no_grad():
-        for name, part in trained.items():
-            part.copy_(averaged[name])
+    averaged.apply()
     return loop.losses
-
-
-def _pretrained(request: Request, context: Context) -> Result:
-    """Check that a pretrained model loads, and pass its folder's files on."""
-    loaded = text_to_audio.load(Path(request.settings.pretrained))
-    loaded.save(context.output)
-    parameters = sum(part.numel() for part in loaded.model.parameters())
-    return Result(0, 0, parameters, 0.0, 0.0, round(loaded.canvas_s, 3))

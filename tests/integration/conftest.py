@@ -12,8 +12,10 @@ TOY = [
     "num_samples=20", "training_seeds=[1]", "shards=2", "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2",
     "dataset.synthesize.test_per_class=2", "dataset.synthesize.duration_s=1.0", "pretraining.count=24", "pretraining.duration_s=1.0",
     "train_text_to_audio.autoencoder_steps=4", "train_text_to_audio.diffusion_steps=4", "train_text_to_audio.width=64",
-    "train_text_to_audio.depth=1", "generators.from_noise.steps=2", "generators.from_noise.num_iters=1", "generators.from_gold.steps=2",
-    "generators.from_gold.num_iters=1", "train_clap.steps=4", "train_ast.steps=4", "train_ast.evaluate_every=2",
+    "train_text_to_audio.depth=1", "models.tuned.align.steps=3", "models.aligned.align.steps=3", "models.aligned.losers.steps=2",
+    "models.aligned.losers.num_iters=1", "generators.vanilla.generate.steps=2", "generators.vanilla.generate.num_iters=1",
+    "generators.synthio.rounds=2", "generators.synthio.generate.steps=2", "generators.synthio.generate.num_iters=2", "train_clap.steps=4",
+    "train_ast.steps=4", "train_ast.evaluate_every=2",
 ]  # fmt: skip
 
 

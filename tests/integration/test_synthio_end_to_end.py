@@ -17,7 +17,7 @@ from tests.integration.conftest import TOY, command
 
 def test_run_prints_address_table_and_page_and_leaves_a_record(study):
     root, environment, output = study
-    assert "/runs/flow-run/" in output and "gold + from noise" in output and "points" in output
+    assert "/runs/flow-run/" in output and "Synthio" in output and "points" in output
     page = Path(next(line for line in output.splitlines() if line.startswith("page to look")).split()[-1])
     assert page.is_file() and "./run.sh synthio num_samples=20" in page.read_text()
     state = json.loads(command(environment, "status", "--json").stdout)

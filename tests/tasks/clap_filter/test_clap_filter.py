@@ -8,8 +8,9 @@ import torch
 from core import audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
+from tasks.clap_filter.rules import rule, score_clip, verdict
 from tasks.clap_filter.spec import Request, Settings
-from tasks.clap_filter.stage import rule, run, run_shards, score_clip, verdict
+from tasks.clap_filter.stage import run, run_shards
 from tasks.clap_model import loading
 
 RATE = 16000
@@ -24,7 +25,11 @@ def data_root(tmp_path_factory):
         path = f"stages/generate/aa/audio/{number}.wav"
         noise = np.random.default_rng(number).standard_normal(RATE) * 0.1
         audio.write(root / path, noise.astype(np.float32), RATE)
-        rows.append(manifest.row(f"{number:016x}", path, "generate", label="abc"[number % 3], split="train", parents=["p"]))
+        rows.append(
+            manifest.row(
+                f"{number:016x}", path, "generate", label="abc"[number % 3], split="train", caption=f"noise {number}", parents=["p"]
+            )
+        )
     (root / rows[4]["path"]).write_text("no sound")
     rows[7] |= {"status": "rejected", "reason": "silent"}
     manifest.write(root / "stages/generate/aa", manifest.frame(rows))
@@ -64,6 +69,46 @@ def test_scores_do_not_depend_on_shards(data_root):
     _, one = filtered(data_root, "one", 1)
     _, many = filtered(data_root, "many", 5)
     assert manifest.digest(one) == manifest.digest(many)
+
+
+def test_scores_do_not_depend_on_the_batch(data_root):
+    _, one = filtered(data_root, "batch1", 2, batch_size=1)
+    _, many = filtered(data_root, "batch32", 2, batch_size=32)
+    assert list(one["scores"]) == list(many["scores"]) and list(one["status"]) == list(many["status"])
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_top_k_is_decided_over_all_shards(data_root, shards):
+    result, table = filtered(data_root, f"top{shards}", shards, score="top_k", threshold=1)
+    judged = table[table["scores"] != "{}"]
+    cosines = judged["scores"].map(lambda text: json.loads(text)["clap_cosine"])
+    best = {judged.loc[cosines[judged["label"] == label].idxmax(), "clip_id"] for label in "abc"}
+    assert result.accepted == 3 and set(table[table["status"] == "accepted"]["clip_id"]) == best
+    assert set(table[(table["status"] == "rejected") & (table["scores"] != "{}")]["reason"].str[:21]) == {"clap_cosine is number "[:21]}
+
+
+def test_a_clip_is_also_scored_against_its_own_caption(data_root):
+    result, table = filtered(data_root, "captions", 2)
+    model, _ = loading.load(data_root / "stages/train_clap/aa", "", "", "cpu")
+    row = table.iloc[0]
+    from tasks.clap_model.windows import windows
+
+    sound = audio.load_mono(data_root / row["path"], model.sample_rate_hz)
+    with torch.no_grad():
+        heard = model.audio_embedding(windows(sound, round(model.window_s * model.sample_rate_hz)))
+        text = model.text_embedding([row["caption"], "another"])[0]
+    assert json.loads(row["scores"])["clap_text_caption"] == pytest.approx(float((heard @ text).mean()), abs=1e-4)
+    values = [json.loads(text)["clap_text_caption"] for text in table["scores"] if text != "{}"]
+    assert result.mean_caption_cosine == pytest.approx(np.mean(values), abs=1e-4)
+
+
+def test_validation_clips_are_refused(data_root):
+    table = manifest.read(data_root / "stages/generate/aa")
+    table.loc[0, "split"] = "test"
+    manifest.write(data_root / "stages/generate/bb", table)
+    context = Context(data_root / "stages/clap_filter/leaky", data_root, threads=1, emit=lambda kind, values: None)
+    with pytest.raises(InvalidValueError, match="not train clips"):
+        run_shards(Request("stages/generate/bb", "stages/train_clap/aa", 1), context, [0])
 
 
 def test_scores_are_the_published_formula():

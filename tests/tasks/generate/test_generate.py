@@ -6,9 +6,10 @@ import torch
 
 from core import audio, manifest
 from core.context import Context
+from tasks.generate.jobs import jobs
 from tasks.generate.sampling import sample
 from tasks.generate.spec import Request, Settings
-from tasks.generate.stage import jobs, run, run_shards
+from tasks.generate.stage import run, run_shards
 from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.codec import FrontEnd
 

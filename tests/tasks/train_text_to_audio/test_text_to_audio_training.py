@@ -14,6 +14,7 @@ from tasks.text_to_audio.prompts import WordConditioner, build_vocabulary, words
 from tasks.train_text_to_audio import training
 from tasks.train_text_to_audio.spec import Request, Settings
 from tasks.train_text_to_audio.stage import run
+from tasks.training import loop
 
 RATE = 16000
 SMALL = {"autoencoder_steps": 6, "diffusion_steps": 6, "batch_clips": 4, "width": 64, "depth": 1, "latent_dim": 8}
@@ -59,7 +60,7 @@ def train(root, name="model", interrupt=None, **settings):
 def test_training_gives_a_folder_that_stable_audio_tools_and_we_can_load(data_root, objective):
     result, output = train(data_root, objective=objective)
     assert result.gold_clips == 4 and result.pretraining_clips == 4 and math.isfinite(result.diffusion_loss)
-    assert not (output / training.CHECKPOINT).exists()
+    assert not (output / loop.CHECKPOINT).exists()
     loaded = text_to_audio.load(output)
     assert loaded.model.diffusion_objective == objective and loaded.canvas_s >= 1.0
     latents = loaded.encode(torch.zeros(1, RATE))
@@ -78,7 +79,7 @@ def test_same_request_gives_the_same_bytes_and_losses_fall(data_root):
 
 
 def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(data_root, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     _, whole = train(data_root, "whole", diffusion_steps=30)
 
     class Killed(Exception):
@@ -90,7 +91,7 @@ def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(data_root, 
 
     with pytest.raises(Killed):
         train(data_root, "part", interrupt=kill, diffusion_steps=30)
-    assert (data_root / "stages/train_text_to_audio/part" / training.CHECKPOINT).exists()
+    assert (data_root / "stages/train_text_to_audio/part" / loop.CHECKPOINT).exists()
     _, part = train(data_root, "part", diffusion_steps=30)
     assert (part / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
@@ -115,7 +116,7 @@ def test_diffusion_loss_is_the_objective_of_the_paper(data_root):
     seen = {}
 
     class Spy(torch.nn.Module):
-        def forward(self, x, t, cond, cfg_dropout_prob):
+        def forward(self, x, t, cond, cfg_dropout_prob, use_checkpointing):
             seen.update(x=x, t=t, prompts=cond["prompt"][0])
             return torch.zeros_like(x)
 
@@ -172,3 +173,19 @@ def test_pretrained_folder_is_loaded_strictly_and_passed_on(data_root):
     (trained / "model_config.json").write_text(json.dumps(config))
     with pytest.raises(InvalidValueError, match="do not fit"):
         train(data_root, "bad", pretrained=str(trained))
+
+
+def test_model_without_gold_clips_is_as_long_as_the_dataset_and_knows_no_gold_word(data_root):
+    longest = manifest.read(data_root / "stages/caption/aa").assign(duration_s=1.5)
+    longest.loc[0, ["split", "duration_s"]] = ["test", 9.0]  # a test clip's length decides nothing
+    manifest.write(data_root / "stages/prepare/aa", longest)
+    output = data_root / "stages" / "train_text_to_audio" / "base"
+    output.mkdir(parents=True)
+    request = Request("", "stages/synthesize_captioned/aa", Settings(**SMALL), lengths="stages/prepare/aa")
+    result = run(request, Context(output, data_root, threads=1))
+    loaded = text_to_audio.load(output)
+    assert result.gold_clips == 0 and result.pretraining_clips == 4 and 1.5 <= loaded.canvas_s < 1.6
+    prompts = loaded.model.conditioner.conditioners["prompt"]
+    assert "humming" not in prompts.index and prompts.token("humming") != prompts.token("barking")
+    with pytest.raises(InvalidValueError, match=r"train_text_to_audio\.gold"):
+        Request("", "stages/synthesize_captioned/aa")

@@ -1,0 +1,166 @@
+"""What batching, one embedding per text and better kernels bring: ``generate`` and ``clap_filter`` against the original's loops.
+
+Generation: the stage's own code, called in its environment (batches of 4, two shards, the model loaded anew each time, FLAC written),
+against ``stable_audio_tools.generate_diffusion_cond`` called for one clip after the other as Synthio does. Same embedded model (192 wide,
+4 layers, 5-second canvas), same random weights, sampler (v-ddim), 30 steps, guidance, and Griffin-Lim at the end. Once in float32 and
+once with the transformer in bfloat16. Filter: the stage's code against ``laion_clap.CLAP_Module`` asked for each file's text and sound,
+one file after the other; HTSAT-tiny with full-size RoBERTa, the same random weights. Ours also computes what theirs does not: rank,
+margin, caption score.
+
+"One core" is one thread on both sides, in seconds of the processor, so that other work on the machine does not count. "All cores" is
+what each does on the whole machine, by the clock: the original one process with as many threads as cores, ours one single-threaded child
+per core, each with its share of the shards. The sides alternate; figures are medians of ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.run import Figure
+from core import environments, keys
+from core.launcher import clean_environment
+
+REPEATS = 3
+SHARDS = 2
+REALISTIC_CLIPS = 400
+"""Clips of a realistic run: 200 gold clips, two for each."""
+BENCH_CLIPS = {"generate": 8, "filter": 24}
+"""Clips that a child generates or filters for one line; the model is loaded for them anew."""
+
+
+class Child:
+    """One process in a stage's environment that does timed work on request."""
+
+    def __init__(self, kind: str, environment: str, folder: Path, threads: int, hub: Path) -> None:
+        folder.mkdir()
+        command = [str(environments.python(environment)), "-m", "benchmarks.synthio_child", kind, str(folder)]
+        variables = {**clean_environment(threads), "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
+        started = time.perf_counter()
+        self._log = (folder / "log").open("w")
+        self._process = subprocess.Popen(
+            command, cwd=keys.ROOT, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+        )
+        self._folder = folder
+        self.answer()
+        self.start_s = time.perf_counter() - started
+
+    def say(self, line: str) -> None:
+        """Hand over a piece of work."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the work's end and return what it took."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the measured program ended: {(self._folder / 'log').read_text()[-2000:]}")
+        return dict(json.loads(line))
+
+    def seconds(self, line: str, clock: str = "seconds") -> float:
+        """Do a piece of work and return its seconds, by the clock or (``processor``) of the processor."""
+        self.say(line)
+        return float(self.answer()[clock])
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._log.close()
+
+
+def measure() -> list[Figure]:
+    """Return the figures, all measured in this one run."""
+    with tempfile.TemporaryDirectory(prefix="synthloom-bench-") as scratch:
+        root = Path(scratch)
+        hub = root / "hub"
+        command = [str(environments.python("clap")), "-c", TOKENIZER_PROGRAM, str(hub)]
+        subprocess.run(command, check=True, env=clean_environment(1), cwd=keys.ROOT)
+        figures = [*_compared("generate", "diffusion", root, hub, ("float32", "bfloat16"))]
+        return [*figures, *_compared("filter", "clap", root, hub, ("float32",))]
+
+
+def _compared(kind: str, environment: str, root: Path, hub: Path, precisions: tuple[str, ...]) -> list[Figure]:
+    cores = os.cpu_count() or 1
+    single = [Child(kind, environment, root / f"{kind}{number}", 1, hub) for number in range(cores)]
+    whole = Child(kind, environment, root / f"{kind}-all", cores, hub)
+    everything = " ".join(map(str, range(SHARDS)))
+    try:
+        for child in (*single, whole):
+            child.seconds("warm")  # first calls compile, allocate and read files
+        theirs, theirs_all = [], []
+        ours: dict[str, list[float]] = {name: [] for name in precisions}
+        ours_all: dict[str, list[float]] = {name: [] for name in precisions}
+        inside = []
+        for _ in range(REPEATS):
+            theirs.append(single[0].seconds("theirs", "processor"))
+            for name in precisions:
+                single[0].say(f"ours {name} {everything}")
+                answer = single[0].answer()
+                ours[name].append(float(answer["processor"]))
+                inside.append(float(answer["inside"]))
+            theirs_all.append(whole.seconds("theirs"))
+            for name in precisions:
+                ours_all[name].append(_together(single, name))
+        figures = []
+        for name in precisions:
+            figures.append(_figure(f"synthio: {kind}, {name}, one core", BENCH_CLIPS[kind], theirs, ours[name]))
+            figures.append(_figure(f"synthio: {kind}, {name}, all {cores} cores", BENCH_CLIPS[kind], theirs_all, ours_all[name]))
+        if kind == "generate":
+            figures.append(_overhead(ours[precisions[0]], inside[:: len(precisions)], single[0].start_s))
+        return figures
+    finally:
+        for child in (*single, whole):
+            child.close()
+
+
+def _together(children: list[Child], precision: str) -> float:
+    """Deal the shards to single-threaded children, and return when the last one is done."""
+    started = time.perf_counter()
+    for number, child in enumerate(children):
+        child.say(f"ours {precision} {' '.join(str(shard) for shard in range(number, SHARDS, len(children)))}")
+    for child in children:
+        child.answer()
+    return time.perf_counter() - started
+
+
+def _figure(name: str, clips: int, theirs: list[float], ours: list[float]) -> Figure:
+    ratio = median(one / other for one, other in zip(theirs, ours, strict=True))
+    rates = f"{clips / median(ours):.2f} clips a second against {clips / median(theirs):.2f}"
+    method = f"{rates}; ratios {', '.join(f'{one / other:.2f}' for one, other in zip(theirs, ours, strict=True))}"
+    return Figure(name, round(ratio, 2), "×", "≥ 3", ratio >= 3, method)
+
+
+def _overhead(ours: list[float], inside: list[float], start_s: float) -> Figure:
+    """Work out what of a realistic stage's wall time is not the making of clips: the child's start, loading, manifests, combining."""
+    fixed = start_s + median(one - other for one, other in zip(ours, inside, strict=True))
+    work = median(inside) / BENCH_CLIPS["generate"] * REALISTIC_CLIPS
+    share = fixed / (fixed + work)
+    method = f"{fixed:.1f} s of start, imports, loading, manifests for {work:.0f} s of work on {REALISTIC_CLIPS} clips, one core, float32"
+    return Figure("synthio: generate, share of the stage's time that is overhead", round(share, 3), "", "< 0.05", share < 0.05, method)
+
+
+TOKENIZER_PROGRAM = """
+import json, pathlib, sys
+from tokenizers import ByteLevelBPETokenizer
+commit = "0" * 40
+folder = pathlib.Path(sys.argv[1]) / "hub" / "models--roberta-base"
+(folder / "snapshots" / commit).mkdir(parents=True)
+(folder / "refs").mkdir()
+(folder / "refs" / "main").write_text(commit)
+# Any real tokenizer will do for the time it takes: texts become about as many tokens.
+words = [a + b + c + d for a in "bcdfghklmnprst" for b in "aeiou" for c in "dklmnrst" for d in ("", "a", "o", "en", "ish")]
+tokenizer = ByteLevelBPETokenizer()
+tokenizer.train_from_iterator([" ".join(words)] * 3, 2000, min_frequency=1, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+tokenizer.save_model(str(folder / "snapshots" / commit))
+(folder / "snapshots" / commit / "config.json").write_text(json.dumps({"model_type": "roberta"}))
+"""

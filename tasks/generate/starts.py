@@ -1,0 +1,96 @@
+"""What generation starts from: a gold clip's latent, or a variation of it that the published method lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from core import audio
+from core.context import Context
+from tasks.generate.jobs import Job
+from tasks.generate.spec import Settings
+from tasks.text_to_audio.model import TextToAudio
+
+REMEMBERED = 64
+STRETCHES = 6
+"""About so many turns of the random curve that decides which clip a moment comes from."""
+CROSSFADE = 0.04
+"""Width of a crossover, as a share of the length."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where one clip starts."""
+
+    latent: torch.Tensor
+    """[1, channels, frames]."""
+    partner: str = ""
+    """The second gold clip in it."""
+
+
+class Starts:
+    """Makes starts; sounds and latents of the gold clips used last are kept."""
+
+    def __init__(self, model: TextToAudio, gold: pd.DataFrame, settings: Settings, context: Context) -> None:
+        self._model, self._settings, self._context = model, settings, context
+        rows = gold.sort_values("clip_id").to_dict("records")
+        self._of_label: dict[str, list[tuple[str, str]]] = {}
+        for row in rows:
+            self._of_label.setdefault(str(row["label"]), []).append((str(row["clip_id"]), str(row["path"])))
+        self._sounds: dict[str, audio.Samples] = {}
+        self._latents: dict[str, torch.Tensor] = {}
+
+    def sound(self, path: str) -> audio.Samples:
+        """Return a gold clip at the model's rate, [samples]."""
+        if path not in self._sounds:
+            self._sounds = dict(list(self._sounds.items())[-REMEMBERED:])
+            self._sounds[path] = audio.load_mono(self._context.resolve(path), self._model.sample_rate_hz)
+        return self._sounds[path]
+
+    def start(self, job: Job) -> Start:
+        """Return a clip's start; every random choice in it hangs on the clip's own seed."""
+        settings, rng = self._settings, np.random.default_rng([job.seed, 1])
+        own = self.sound(job.gold_path)
+        latent = self._encoded(job.gold_path, self._rolled(own, rng), settings.init_roll)
+        others = [item for item in self._of_label.get(job.label, []) if item[0] != job.gold_id]
+        if not settings.init_mix or not others:
+            return Start(latent)
+        partner, path = others[int(rng.integers(len(others)))]
+        other = self.sound(path)
+        # A shorter partner is repeated: its stretches must not fall into the silence behind it.
+        fitted = np.tile(other, -(-len(own) // max(1, len(other))))[: len(own)]
+        share = crossover(latent.shape[-1], settings.init_mix, rng)
+        with_partner = self._encoded(f"{path} {len(own)}", self._rolled(fitted, rng), settings.init_roll)
+        weight = torch.from_numpy(share).to(latent)
+        return Start((1 - weight) * latent + weight * with_partner, partner)
+
+    def _rolled(self, sound: audio.Samples, rng: np.random.Generator) -> audio.Samples:
+        return np.roll(sound, int(rng.integers(0, max(1, len(sound))))) if self._settings.init_roll else sound
+
+    def _encoded(self, name: str, sound: audio.Samples, fresh: bool) -> torch.Tensor:
+        """Encode one sound, alone: lengths differ, and a latent must not depend on its neighbours."""
+        if not fresh and name in self._latents:
+            return self._latents[name]
+        latent = self._model.encode(torch.from_numpy(np.ascontiguousarray(sound))[None].to(self._context.device))
+        if not fresh:
+            self._latents = dict(list(self._latents.items())[-REMEMBERED:])
+            self._latents[name] = latent
+        return latent
+
+
+def crossover(frames: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return how much of each frame comes from the second clip, [frames] from 0 to 1, about ``share`` in the mean.
+
+    A smooth random curve is cut at the level that leaves ``share`` of it above: where it is above, the second clip sounds. The steps
+    between the two are rounded off with a Hann window.
+    """
+    times, orders = np.arange(frames) / frames, np.arange(1, STRETCHES + 1)
+    amplitudes, phases = rng.standard_normal(len(orders)), rng.uniform(0, 2 * np.pi, len(orders))
+    curve = (amplitudes[:, None] * np.cos(np.pi * orders[:, None] * times + phases[:, None])).sum(0)
+    above = (curve > np.quantile(curve, 1 - share)).astype(float)
+    half = max(1, round(CROSSFADE * frames / 2))
+    window = np.hanning(2 * half + 3)[1:-1]
+    return np.convolve(np.pad(above, half, mode="edge"), window / window.sum(), mode="valid").clip(0, 1).astype(np.float32)
