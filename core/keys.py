@@ -23,6 +23,8 @@ from core.errors import InvalidValueError
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY_DIGITS = 20
+HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$")
+"""``owner/model`` on a model hub, with ``@revision`` to pin it."""
 STAGE_PATH = re.compile(rf"^stages/(?P<stage>[a-z0-9_]+)/(?P<key>[0-9a-f]{{{KEY_DIGITS}}})(?:/|$)")
 
 # Modules that carry work to a stage without having a say in what it computes.
@@ -110,7 +112,9 @@ def request_identity(request: Any, digests: FileDigests) -> dict[str, Any]:
         if role == "ignore":
             continue
         if role == "digest" and value and not STAGE_PATH.match(str(value)):
-            identity[item.name] = "sha256:" + digests.tree(Path(value))
+            # A model of the hub is known by its name and commit (owner/model@commit); what it holds lies in a cache of each machine.
+            hub = HUB_NAME.match(str(value)) and not Path(value).exists()
+            identity[item.name] = f"hub:{value}" if hub else "sha256:" + digests.tree(Path(value))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             identity[item.name] = request_identity(value, digests)
         elif isinstance(value, (list, tuple)) and any(dataclasses.is_dataclass(part) for part in value):

@@ -144,15 +144,36 @@ class Config(RunSettings):
     """Ways to caption, by name."""
     describe: DescribeSettings | None = None
     """An audio captioner whose words the captions are made of; without one they are measured from the sound."""
-    models: dict[str, Model] = field(default_factory=dict)
+    models: dict[str, Model] = field(
+        default_factory=lambda: {
+            "tuned": Model(BASE, "mixcap", align_text_to_audio.Settings(method="erm", steps=200, learning_rate=3e-4)),
+            "aligned": Model("tuned", "template", align_text_to_audio.Settings(method="dpo", steps=60, winner_loss_weight=1.0)),
+        }
+    )
     """Aligned text-to-audio models, by name."""
-    generators: dict[str, Generator] = field(default_factory=dict)
+    generators: dict[str, Generator] = field(
+        default_factory=lambda: {
+            "vanilla": Generator(BASE, "template", filter=False),
+            "synthio": Generator(
+                "aligned", "mixcap", 3,
+                generate=generate.Settings(num_iters=4, initialize_audio=True, init_noise_level=0.4, init_mix=0.5, init_roll=True),
+            ),
+        }
+    )  # fmt: skip
     """Ways to generate, by name; made only for arms that name them. So with all the following."""
-    augmenters: dict[str, augment.Settings] = field(default_factory=dict)
+    augmenters: dict[str, augment.Settings] = field(
+        default_factory=lambda: {
+            "noise": augment.Settings(method="random_noise"), "pitch": augment.Settings(method="pitch_shift"),
+            "chain": augment.Settings(method="audiomentations"), "room": augment.Settings(method="room"),
+        }
+    )  # fmt: skip
     """Classical ways to alter the gold clips, by name."""
-    retrievals: dict[str, Retrieval] = field(default_factory=dict)
+    retrievals: dict[str, Retrieval] = field(default_factory=lambda: {"pool": Retrieval()})
     """Pools of other clips, by name."""
-    arms: tuple[Arm, ...] = (Arm("gold only", (GOLD,)),)
+    arms: tuple[Arm, ...] = (
+        Arm("gold only", (GOLD,)), Arm("SpecAugment", (GOLD,), {"masked_frames": 96, "masked_mels": 24}),
+        Arm("vanilla", (GOLD, "vanilla")), Arm("Synthio", (GOLD, "synthio")),
+    )  # fmt: skip
     """What is compared; the first arm is what the others are measured against."""
     stratify: stratify.Settings = field(default_factory=stratify.Settings)
     pretraining: synthesize_captioned.Settings = field(default_factory=synthesize_captioned.Settings)

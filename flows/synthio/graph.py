@@ -6,7 +6,6 @@ demo or CSV → prepare → for each size and draw: stratify → caption → tex
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from core.config import to_yaml
 from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
-from core.keys import FileDigests
+from core.keys import HUB_NAME, FileDigests
 from flows.synthio.compat import translate
 from flows.synthio.config import GOLD, Config, Dataset
 from flows.synthio.draw import Draw, Rounds
@@ -28,8 +27,6 @@ from tasks.train_ast import spec as train_ast
 __all__ = ["CONFIG", "build_graph", "finish", "show", "title", "translate"]
 
 CONFIG = Config
-HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?$")
-"""``owner/model``, with ``@revision`` to pin it."""
 
 
 def title(config: Config) -> str:

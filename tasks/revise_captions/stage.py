@@ -65,9 +65,7 @@ def _check(table: pd.DataFrame, folder: str, gold: set[str] | None) -> None:
     if gold is not None:
         orphans = [row.clip_id for row in table.itertuples() if not len(row.parents) or not set(row.parents) <= gold]
         if orphans:
-            raise InvalidValueError(
-                "clips of other gold clips", where=folder, allowed="parents among the gold clips", received=orphans[:5]
-            )
+            raise InvalidValueError("clips of other gold clips", where=folder, allowed="parents among the gold clips", received=orphans[:5])
 
 
 def _subjects(gold: pd.DataFrame, settings: Settings) -> dict[str, Subject]:

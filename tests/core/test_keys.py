@@ -128,3 +128,11 @@ def test_unchanged_file_is_not_read_again(tmp_path, monkeypatch):
     digests.save()
     monkeypatch.setattr(keys, "file_digest", lambda path: pytest.fail("read again"))
     assert keys.FileDigests(tmp_path / "memory.json").file(path)
+
+
+def test_model_of_a_hub_is_known_by_its_name_and_other_missing_paths_are_refused(digests, extra_stages):
+    named = [key(digests, source=name) for name in ("owner/model", "owner/model@abc123", "owner/other")]
+    assert len(set(named)) == 3 and named[0] == key(digests, source="owner/model")
+    for missing in ("/nowhere/model", "model", "a/b/c"):
+        with pytest.raises(InvalidValueError, match="no such file"):
+            key(digests, source=missing)

@@ -36,3 +36,74 @@ def test_unknown_and_ambiguous_sources_are_refused(tmp_path):
         steps(tmp_path, "arms=[{name: x, sources: [gold, nothing]}]")
     with pytest.raises(InvalidValueError, match="name used twice"):
         steps(tmp_path, "augmenters.vanilla.method=room")
+
+
+def test_matrix_of_sizes_and_draws_shares_what_is_equal(tmp_path):
+    arms = "arms=[{name: gold only, sources: [gold]}, {name: Synthio, sources: [gold, synthio]}]"
+    plan, labels = steps(tmp_path, arms, "num_samples=[20,50]", "draw_seed=[0,1,2]")
+    assert sum(label.startswith("stratify") for label in labels) == 6 and labels.count("train_text_to_audio") == 1
+    assert sum(label.startswith("train_ast") for label in labels) == 2 * 6 * 2
+    assert sum(label.startswith("measure_synthetic") for label in labels) == 2, "the first draw of each size"
+    request = plan.graph[plan.report].request
+    assert {(run.num_samples, run.draw) for run in request.arms} == {(size, draw) for size in (20, 50) for draw in (0, 1, 2)}
+    one, _ = steps(tmp_path, arms, "num_samples=20", "draw_seed=1")
+    assert {step.output for step in one.graph} - {step.output for step in plan.graph} == {
+        step.output for step in one.graph if step.stage.name in ("report", "measure_synthetic")
+    }
+
+
+def test_self_reflection_generates_again_what_was_rejected(tmp_path):
+    plan, _ = steps(tmp_path, "generators.synthio.rounds=3")
+    rounds = [plan.graph[f"{step.output}"].request for step in plan.graph if step.label.startswith("generate synthio")]
+    assert [request.round for request in rounds] == [0, 1, 2] and rounds[0].clips == rounds[1].gold == rounds[2].gold
+    revised = [step for step in plan.graph if step.stage.name == "revise_captions"]
+    assert [len(step.request.rounds) for step in revised] == [1, 2] and [step.output for step in revised] == [r.clips for r in rounds[1:]]
+    arm = next(step.request for step in plan.graph if step.label.startswith("train_ast Synthio"))
+    assert len(arm.train) == 4 and all("clap_filter" in folder for folder in arm.train[1:])
+    _, once = steps(tmp_path, "generators.synthio.rounds=1")
+    assert not [label for label in once if label.startswith("revise_captions")]
+
+
+def test_preference_rounds_are_made_by_the_model_of_the_round_before(tmp_path):
+    words = ["models.aligned.rounds=2", "models.aligned.pairs.method=crpo", "models.aligned.losers.num_iters=8"]
+    plan, _ = steps(tmp_path, *words)
+    aligned = [step for step in plan.graph if step.label.startswith("align_text_to_audio aligned")]
+    losers = [step.request for step in plan.graph if step.label.startswith("generate losers")]
+    assert [request.model for request in losers] == [aligned[0].request.model, aligned[0].output] and losers[0].settings.seed == 0
+    assert aligned[1].request.model == aligned[0].output and losers[1].settings.seed != losers[0].settings.seed
+    pairs = [step.request for step in plan.graph if step.stage.name == "make_pairs"]
+    assert all("clap_filter" in folder for request in pairs for folder in request.losers)
+    ranked, _ = steps(tmp_path, "models.aligned.pairs.method=clap_ranked")
+    assert "clap_filter" in next(step.request.gold for step in ranked.graph if step.stage.name == "make_pairs")
+
+
+def test_arms_have_classifier_settings_of_their_own_that_are_checked(tmp_path):
+    plan, _ = steps(tmp_path, "train_ast.steps=33")
+    masked = {
+        step.request.arm: (step.request.settings.masked_mels, step.request.settings.steps)
+        for step in plan.graph
+        if step.stage.name == "train_ast"
+    }
+    assert masked["SpecAugment"] == (24, 33) and masked["Synthio"] == (0, 33)
+    with pytest.raises(InvalidValueError, match="masked_mels"):
+        steps(tmp_path, "arms=[{name: x, sources: [gold], train_ast: {masked_mel: 3}}]")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models.tuned.start=aligned"], "circle"), (["generators.synthio.model=alinged"], "aligned"),
+        (["generators.synthio.captions=mixcup"], "mixcap"), (["generators.vanilla.rounds=2"], "nothing to reflect on"),
+        (["models.base.start=tuned"], "name taken"), (["num_samples=[]"], "empty"),
+    ],
+)  # fmt: skip
+def test_references_that_lead_nowhere_are_refused(tmp_path, words, said):
+    with pytest.raises(InvalidValueError, match=said):
+        steps(tmp_path, *words)
+
+
+def test_hub_name_needs_no_folder(tmp_path):
+    plan, _ = steps(tmp_path, "train_text_to_audio.pretrained=stabilityai/stable-audio-open-1.0")
+    assert next(step for step in plan.graph if step.stage.name == "train_text_to_audio").request.settings.pretrained.startswith(
+        "stabilityai/"
+    )
