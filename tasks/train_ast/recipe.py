@@ -58,9 +58,9 @@ class Preset:
 
 CPU = Preset(
     hidden_size=128, layers=3, heads=4, mlp_size=384, dropout=0.1, frequency_stride=16, time_stride=16, crop_frames=0,
-    steps=200, epochs=0, batch_clips=16, learning_rate=1e-3, pretrained_rate=1e-3, weight_decay=0.05, decoupled_decay=True,
+    steps=600, epochs=0, batch_clips=16, learning_rate=1e-3, pretrained_rate=1e-3, weight_decay=0.05, decoupled_decay=True,
     betas=(0.9, 0.98),
-    label_smoothing=0.1, ema_decay=0.96, schedule="linear",
+    label_smoothing=0.1, ema_decay=0.98, schedule="linear",
     supcon_steps=120, supcon_epochs=0, supcon_clips=6, supcon_masks=(24, 16), after_supcon_masks=(0, 0),
 )  # fmt: skip
 PAPER = Preset(

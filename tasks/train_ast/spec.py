@@ -30,7 +30,7 @@ class Settings:
     """Clips per step. 0: the preset's (paper 48)."""
     gold_fraction: float = 0.5
     """Share of gold clips in a batch when an arm has gold clips and other sources; ignored otherwise."""
-    evaluate_every: int = 20
+    evaluate_every: int = 50
     """Steps between two looks at the validation clips."""
     crop_frames: int = 0
     """Train on random stretches of so many frames (10 ms each) and average predictions over half-overlapping windows. 0: the preset's; a
