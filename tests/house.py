@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -62,12 +63,22 @@ class House:
         )
 
     def ask(self, path, body=None, method=None):
-        """Return the API's answer to a POST with ``body``, or to a GET without."""
+        """Return the API's answer to a POST with ``body``, or to a GET without.
+
+        A 503, Prefect's answer while its SQLite file is locked, is asked again, as Prefect's own client does.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            text = response.read()
-            return json.loads(text) if text else None
+        for last in (False, False, False, True):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    text = response.read()
+                    return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or last:
+                    raise
+                time.sleep(1.0)
+        return None
 
     def until(self, ask, limit_s, what):
         """Return the first true answer of ``ask()``."""

@@ -66,7 +66,7 @@ def test_plan_needs_no_server_and_speaks_json(data_root):
     value = json.loads(finished.stdout)
     assert finished.returncode == 0 and value["to_run"] == len(value["steps"]) and value["title"].endswith("n=20 · seed 0")
     labels = [step["label"] for step in value["steps"]]
-    assert labels[0] == "synthesize_demo" and labels[-1] == "report" and labels.index("stratify") < labels.index("caption")
+    assert labels[0] == "synthesize_demo" and labels[-1] == "report" and labels.index("stratify") < labels.index("caption mixcap")
     again = json.loads(run(data_root, "plan", "synthio", "--json", "num_samples=20").stdout)
     assert [step["output"] for step in again["steps"]] == [step["output"] for step in value["steps"]], "keys are stable"
 
