@@ -49,6 +49,12 @@ def fit_length(samples: Samples, length: int) -> Samples:
     return np.pad(samples, padding)
 
 
+def repeat_to(samples: Samples, length: int) -> Samples:
+    """Repeat [..., samples] from its start until ``length`` samples are full, the last time in part; no samples at all give silence."""
+    times = -(-length // max(1, samples.shape[-1]))
+    return fit_length(np.tile(samples, max(1, times)), length)
+
+
 def write(path: Path, samples: Samples, sample_rate_hz: int, subtype: str | None = None) -> None:
     """Encode [samples] or [channels, samples] atomically; the format follows the suffix (.wav 16 bit, .flac 24 bit by default)."""
     kind = path.suffix.lower().removeprefix(".").upper()

@@ -53,6 +53,14 @@ class Context:
             raise ValueError(f"{relative!r} leaves the data root {self.data_root}")
         return path
 
+    def locate(self, path: str) -> Path:
+        """Return where a file or folder of a request is: another stage's output (``stages/…``), or a path outside the store as it stands.
+
+        Raises:
+            ValueError: another stage's output leaves the data root.
+        """
+        return self.resolve(path) if path.startswith("stages/") else Path(path)
+
     def published(self, path: Path) -> str:
         """Return the data-root-relative path that a file below ``output`` will have once the stage is published."""
         return f"{self.final}/{path.relative_to(self.output).as_posix()}"

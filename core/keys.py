@@ -31,6 +31,11 @@ STAGE_PATH = re.compile(rf"^stages/(?P<stage>[a-z0-9_]+)/(?P<key>[0-9a-f]{{{KEY_
 _INFRASTRUCTURE = {"core.contract", "core.context", "core.errors", "core.events", "core.atomic", "core.host", "core.keys"}
 
 
+def is_hub_name(text: str, folder: Path = Path()) -> bool:
+    """Whether a text names a model on a hub: it looks like one, and no file or folder below ``folder`` has that name."""
+    return HUB_NAME.match(text) is not None and not (folder / text).exists()
+
+
 def dependencies(request: Any) -> list[tuple[str, str]]:
     """Return the (stage, key) pairs whose outputs a request names, in order of appearance, each once."""
     found: dict[tuple[str, str], None] = {}
@@ -113,8 +118,7 @@ def request_identity(request: Any, digests: FileDigests) -> dict[str, Any]:
             continue
         if role == "digest" and value and not STAGE_PATH.match(str(value)):
             # A model of the hub is known by its name and commit (owner/model@commit); what it holds lies in a cache of each machine.
-            hub = HUB_NAME.match(str(value)) and not Path(value).exists()
-            identity[item.name] = f"hub:{value}" if hub else "sha256:" + digests.tree(Path(value))
+            identity[item.name] = f"hub:{value}" if is_hub_name(str(value)) else "sha256:" + digests.tree(Path(value))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             identity[item.name] = request_identity(value, digests)
         elif isinstance(value, (list, tuple)) and any(dataclasses.is_dataclass(part) for part in value):

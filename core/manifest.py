@@ -148,6 +148,25 @@ def accepted(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["status"] == "accepted"].reset_index(drop=True)
 
 
+def require_train(table: pd.DataFrame, where: str) -> None:
+    """Refuse a table that holds clips of other splits: validation and test clips reach no generator, caption, threshold or pair.
+
+    Args:
+        table: rows of a manifest, accepted or not.
+        where: the folder or setting that named it, for the error.
+
+    Raises:
+        InvalidValueError: with the split of the first such clips by their ids.
+    """
+    others = table[table["split"] != "train"]
+    if len(others):
+        raise InvalidValueError(
+            "clips that are not train clips", where=where, allowed="split train",
+            received=dict(zip(others["clip_id"][:5], others["split"][:5], strict=True)),
+            hint="validation and test clips are only ever scored on; give it a folder of train clips, such as stratify's",
+        )  # fmt: skip
+
+
 def digest(table: pd.DataFrame) -> str:
     """Return a SHA-256 over the rows sorted by clip_id: equal for equal data, whatever the row order."""
     ordered = table.sort_values("clip_id")

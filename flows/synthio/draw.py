@@ -42,12 +42,13 @@ class Draw:
         self.graph, self.config, self.prepared = graph, config, prepared
         self.num_samples, self.seed = num_samples, seed
         several = len(config.sizes) * len(config.draws) > 1
-        self._suffix = f", n={num_samples}, draw {seed}" if several else ""
+        self.suffix = f", n={num_samples}, draw {seed}" if several else ""
+        """Tells the draw's steps from those of other draws; empty when it is the only one."""
         request = stratify.Request(clips=prepared, num_samples=num_samples, seed=seed, settings=config.stratify)
         self.gold = self._add("stratify", request, "stratify")
 
     def _add(self, stage: str, request: object, label: str) -> str:
-        return self.graph.add(stage, request, label + self._suffix).output
+        return self.graph.add(stage, request, label + self.suffix).output
 
     def captioned(self, name: str) -> str:
         """Return the folder of the gold clips under one kind of captions."""

@@ -14,7 +14,7 @@ from typing import Any
 from core.config import to_yaml
 from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
-from core.keys import HUB_NAME, FileDigests
+from core.keys import FileDigests, is_hub_name
 from flows.synthio.compat import translate
 from flows.synthio.config import GOLD, Config, Dataset
 from flows.synthio.draw import Draw, Rounds
@@ -74,8 +74,7 @@ def _training(graph: Graph, config: Config, draw: Draw, sources: dict[str, Round
     request = train_ast.Request(
         train=tuple(folders), gold=draw.gold, evaluation=draw.prepared, arm=arm.name, seed=seed, settings=config.classifier(arm)
     )
-    where = f", n={draw.num_samples}, draw {draw.seed}" if len(config.sizes) * len(config.draws) > 1 else ""
-    step = graph.add("train_ast", request, f"train_ast {arm.name}{where}, seed {seed}")
+    step = graph.add("train_ast", request, f"train_ast {arm.name}{draw.suffix}, seed {seed}")
     return report.ArmRun(arm=arm.name, seed=seed, path=step.output, num_samples=draw.num_samples, draw=draw.seed)
 
 
@@ -113,7 +112,7 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
         return str(path) if text else ""
 
     def model(text: str, where: str) -> str:
-        return text if HUB_NAME.match(text) and not (cwd / text).exists() else absolute(text, where)
+        return text if is_hub_name(text, cwd) else absolute(text, where)
 
     return replace(
         config,

@@ -44,9 +44,9 @@ def read(request: Request, context: Context, model: TextToAudio) -> Data:
         InvalidValueError: no gold clips, no pairs, clips that are not train clips, or pairs of other gold clips.
     """
     gold = manifest.accepted(manifest.read(context.resolve(request.gold)))
-    if (gold["split"] != "train").any() or not len(gold):
-        received = sorted(set(gold["split"])) or "none"
-        raise InvalidValueError("clips that are not train clips, or no clips", where=request.gold, allowed="split train", received=received)
+    manifest.require_train(gold, request.gold)
+    if not len(gold):
+        raise InvalidValueError("no accepted clips", where=request.gold, allowed="at least one captioned train clip", received="none")
     pairs = _pairs(request, context, set(gold["clip_id"])) if request.pairs else pd.DataFrame(columns=list(PAIR_COLUMNS))
     uses_gold = request.settings.method == "erm" or request.settings.sft_steps > 0
     paths = [*(gold["path"] if uses_gold else ()), *pairs["preferred"], *pairs["not_preferred"]]

@@ -18,7 +18,7 @@ from tasks.caption import components, descriptors
 from tasks.caption.spec import Request, Result, Settings
 from tasks.language_model import grammar
 from tasks.language_model.prompts import Subject
-from tasks.language_model.text import clean, foreign_labels, spoken, template
+from tasks.language_model.text import clean, foreign_labels, labels_of, template
 from tasks.language_model.writer import Writer, for_all, make
 
 LISTENED = ("mixcap", "plain")
@@ -48,11 +48,7 @@ def run(request: Request, context: Context) -> Result:
     """
     settings = request.settings
     table = manifest.accepted(manifest.read(context.resolve(request.clips)))
-    wrong = table[table["split"] != "train"]
-    if len(wrong):
-        raise InvalidValueError(
-            "clips that are not train clips", where=request.clips, allowed="split train", received=list(wrong["clip_id"])[:5]
-        )
+    manifest.require_train(table, request.clips)
     writer = None if settings.mode == "template" else make(settings, "caption", context)
     made = _templates(table) if writer is None else _written(table, writer, settings, context)
     parameters = [json.loads(text) | made[clip] for clip, text in zip(table["clip_id"], table["parameters"], strict=True)]
@@ -110,13 +106,8 @@ def _written(table: pd.DataFrame, writer: Writer, settings: Settings, context: C
 
 def _subjects(table: pd.DataFrame, settings: Settings) -> dict[str, Subject]:
     """Return what is known of every clip before anyone has listened; for modes by label, the vocabulary stands for the components."""
-    several = settings.mode == "multi_label"
-    labels = {
-        str(row.clip_id): tuple(dict.fromkeys(
-            spoken(part) for part in (str(row.label).split(settings.label_separator) if several else [str(row.label)]) if part.strip()
-        ))
-        for row in table.itertuples()
-    }  # fmt: skip
+    separator = settings.label_separator if settings.mode == "multi_label" else ""
+    labels = {str(row.clip_id): labels_of(str(row.label), separator) for row in table.itertuples()}
     unlabelled = [clip for clip, own in labels.items() if not own]
     if unlabelled:
         raise InvalidValueError("clips without a label", where="caption", allowed="a label for every clip", received=unlabelled[:5])

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from core import audio, manifest
-from core.audio_checks import Limits, Unusable
-from core.audio_checks import load as load_sound
+from core import manifest
 from core.context import Context
-from core.errors import InvalidValueError
 from tasks.clap_filter.rules import DIGITS, decide, rule, score_clip
 from tasks.clap_filter.spec import Request, Result
-from tasks.clap_model.loading import CompactClap, PublishedClap, is_compact, load
-from tasks.clap_model.windows import template, windows
+from tasks.clap_model.embedding import CLIPS_AT_ONCE, Embedder
+from tasks.clap_model.loading import is_compact, load
+from tasks.clap_model.windows import template
 from tasks.matmul import use_fast_float32
-
-CLIPS_AT_ONCE = 32
-"""Clips that are in memory together; their windows are embedded in batches."""
-WINDOWS_ON_CPU = 4
-"""Windows a CPU embeds at a time at most: the activations of more no longer fit its caches (0.15 s each with 4, 0.20 with 1 or 16)."""
-TEXTS_AT_ONCE = 16
-
-
-def checkpoint_path(request: Request, context: Context) -> Path:
-    """Return where the checkpoint is: another stage's output, or a file or folder outside the store."""
-    return context.resolve(request.checkpoint) if request.checkpoint.startswith("stages/") else Path(request.checkpoint)
 
 
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Load the model once, then score the given shards."""
     torch.set_num_threads(context.threads)
-    use_fast_float32()
+    use_fast_float32(context.device)
     table = manifest.read(context.resolve(request.clips)).sort_values("clip_id").reset_index(drop=True)
-    if (table["split"] != "train").any():
-        others = sorted(set(table["split"]) - {"train"})
-        raise InvalidValueError("clips that are not train clips", where="clap_filter.clips", allowed="split train", received=others)
+    manifest.require_train(table, "clap_filter.clips")
     total, done = sum(len(table.iloc[shard :: request.shards]) for shard in shards), 0
     scorer = _Scorer(request, context, sorted(set(table["label"]))) if total else None
     for shard in shards:
@@ -55,50 +39,26 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
 
 
 class _Scorer:
-    """The loaded model, the labels' texts, and the captions embedded so far."""
+    """The loaded model and the labels' texts."""
 
     def __init__(self, request: Request, context: Context, labels: list[str]) -> None:
-        self.context, self.labels, self.batch = context, labels, request.settings.batch_size
-        if context.device == "cpu":
-            self.batch = min(self.batch, WINDOWS_ON_CPU)
-        self.model: CompactClap | PublishedClap
-        self.model, _ = load(checkpoint_path(request, context), request.settings.audio_model, request.settings.text_model, context.device)
-        self.scale = self.model.logit_scale()
-        self.length = round(self.model.window_s * self.model.sample_rate_hz)
-        self._texts: dict[str, torch.Tensor] = {}
-        self.of_labels = self.texts([template(label) for label in labels])
-
-    @torch.inference_mode()
-    def texts(self, texts: list[str]) -> torch.Tensor:
-        """Return unit-length embeddings [texts, dim]; a text is embedded once."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        for start in range(0, len(new), TEXTS_AT_ONCE):
-            part = new[start : start + TEXTS_AT_ONCE]
-            # Twice: a one-text batch breaks in laion-clap's tokenizer, and costs nothing to avoid.
-            embedded = self.model.text_embedding(part * 2 if len(part) == 1 else part)
-            self._texts.update(zip(part, embedded, strict=False))
-        return torch.stack([self._texts[text] for text in texts])
+        settings, self.context, self.labels = request.settings, context, labels
+        model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
+        self.scale, self.embedder = model.logit_scale(), Embedder(model, context.device, settings.batch_size)
+        self.of_labels = self.embedder.texts([template(label) for label in labels])
 
     @torch.inference_mode()
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows with scores; rows that came rejected stay as they are, unreadable ones are rejected."""
-        cut = []
-        for row in rows:
-            if row["status"] != "accepted":
-                continue
-            try:
-                samples, rate_hz = load_sound(self.context.resolve(row["path"]), Limits(min_duration_s=0.0, max_duration_s=3600.0))
-            except (Unusable, OSError) as error:
-                row["status"], row["reason"] = "rejected", f"unreadable: {error}"
-                continue
-            cut.append((row, windows(audio.resample(samples.mean(axis=0), rate_hz, self.model.sample_rate_hz), self.length)))
-        if not cut:
+        judged = {row["clip_id"]: row for row in rows if row["status"] == "accepted"}
+        embedded, unusable = self.embedder.sounds({clip: self.context.resolve(row["path"]) for clip, row in judged.items()})
+        for clip, error in unusable.items():
+            judged[clip] |= {"status": "rejected", "reason": f"unreadable: {error}"}
+        if not embedded:
             return rows
-        parts = torch.cat([part for _, part in cut]).to(self.context.device).split(self.batch)
-        embedded = torch.cat([self.model.audio_embedding(part) for part in parts])
-        captions = self.texts([row["caption"] or template(row["label"]) for row, _ in cut])
-        for (row, part), caption in zip(cut, captions, strict=True):
-            own, embedded = embedded[: len(part)], embedded[len(part) :]
+        captions = self.embedder.texts([judged[clip]["caption"] or template(judged[clip]["label"]) for clip in embedded])
+        for (clip, own), caption in zip(embedded.items(), captions, strict=True):
+            row = judged[clip]
             scores = score_clip((own @ self.of_labels.T).mean(0).cpu(), self.labels.index(row["label"]), self.scale)
             scores["clap_text_caption"] = round(float((own @ caption).mean()), DIGITS)
             row["scores"] = json.dumps(json.loads(row["scores"]) | scores, sort_keys=True)
@@ -109,7 +69,7 @@ def run(request: Request, context: Context) -> Result:
     """Combine the shards, decide, and write one manifest."""
     table = pd.concat([manifest.read(context.shard_folder(shard)) for shard in range(request.shards)])
     rows = table.sort_values("clip_id").to_dict("records")
-    decide(rows, rule(request.settings, compact=is_compact(checkpoint_path(request, context))))
+    decide(rows, rule(request.settings, compact=is_compact(context.locate(request.checkpoint))))
     table = pd.DataFrame(rows, columns=list(manifest.COLUMNS))
     manifest.write(context.output, table)
     kept = table[table["status"] == "accepted"]

@@ -1,1 +1,1 @@
-"""Shared by ``train_clap`` and ``clap_filter``: LAION-CLAP's model code, its checkpoints, deterministic windows."""
+"""Shared by the stages that embed sounds or texts: LAION-CLAP's model code, its checkpoints, deterministic windows, batches."""

@@ -23,9 +23,7 @@ def clips(request: Request, context: Context) -> pd.DataFrame:
         InvalidValueError: a clip is no train clip.
     """
     table = manifest.accepted(manifest.read(context.resolve(request.clips)))
-    wrong = list(table[table["split"] != "train"]["clip_id"])
-    if wrong:
-        raise InvalidValueError("clips that are not train clips", where=request.clips, allowed="split train", received=wrong[:5])
+    manifest.require_train(table, request.clips)
     return table.sort_values("clip_id").reset_index(drop=True)
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from core import derived, manifest
 from core.contract import to_dict
-from core.errors import InvalidValueError
 from tasks.generate.spec import STAGE, Request, Settings
 
 
@@ -38,9 +37,7 @@ def gold_rows(table: pd.DataFrame, where: str) -> pd.DataFrame:
         InvalidValueError: one is not a train clip; validation and test clips must never reach a generator.
     """
     table = manifest.accepted(table)
-    if (table["split"] != "train").any():
-        others = sorted(set(table["split"]) - {"train"})
-        raise InvalidValueError("clips that are not train clips", where=where, allowed="split train", received=others)
+    manifest.require_train(table, where)
     return table.sort_values("clip_id").reset_index(drop=True)
 
 

@@ -21,6 +21,12 @@ def spoken(label: str) -> str:
     return " ".join(label.replace("_", " ").split())
 
 
+def labels_of(text: str, separator: str = "") -> tuple[str, ...]:
+    """Return a clip's labels as spoken, each once, in their order; without a separator the whole text is one label."""
+    parts = text.split(separator) if separator else [text]
+    return tuple(dict.fromkeys(spoken(part) for part in parts if part.strip()))
+
+
 def template(label: str) -> str:
     """Return the published template caption, the label with spaces for underscores."""
     return f"Sound of a {spoken(label)}"

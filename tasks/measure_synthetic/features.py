@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import torch
 
 from core import audio
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.clap_model.loading import Scorer
-from tasks.clap_model.windows import template, windows
+from tasks.clap_model.embedding import Embedder
+from tasks.clap_model.windows import template
 from tasks.measure_synthetic import mel
 
 DIGITS = 5
@@ -56,14 +55,14 @@ class Sounds:
 
 
 def load(
-    rows: Sequence[dict[str, Any]], context: Context, model: Scorer | None = None, done: Callable[[], None] = lambda: None
+    rows: Sequence[dict[str, Any]], context: Context, embedder: Embedder | None = None, done: Callable[[], None] = lambda: None
 ) -> list[Clip]:
     """Load clips in the given order.
 
     Args:
         rows: manifest rows.
         context: of the stage.
-        model: embeds them; without one the embedding stays None.
+        embedder: embeds them; without one the embedding stays None.
         done: called after each clip.
 
     Raises:
@@ -78,36 +77,29 @@ def load(
         mono = samples.mean(axis=0)
         levels = mel.log_mel(audio.resample(mono, rate_hz, mel.RATE_HZ))
         clip = Clip(row["clip_id"], row["label"], row["caption"], row["path"], mel.fingerprint(levels), mel.statistics(levels))
-        if model is not None:
-            clip.embedding = embed(audio.resample(mono, rate_hz, model.sample_rate_hz), model, context.device)
+        if embedder is not None:
+            clip.embedding = embed(mono, rate_hz, embedder)
         clips.append(clip)
         done()
     return clips
 
 
-@torch.no_grad()
-def embed(sound: audio.Samples, model: Scorer, device: str) -> Array:
-    """Return the mean embedding [dim] of a sound's windows; its product with a text is the filter's cosine."""
-    parts = windows(sound, round(model.window_s * model.sample_rate_hz)).to(device)
-    return np.round(model.audio_embedding(parts).mean(0).cpu().numpy().astype(np.float64), DIGITS)
+def embed(sound: audio.Samples, sample_rate_hz: int, embedder: Embedder) -> Array:
+    """Return the mean embedding [dim] of the windows of a sound [samples]; its product with a text is the filter's cosine."""
+    (vectors,) = embedder.embed([embedder.cut(sound, sample_rate_hz)])
+    return np.round(vectors.mean(0).cpu().numpy().astype(np.float64), DIGITS)
 
 
-@torch.no_grad()
-def text_embeddings(texts: Sequence[str], model: Scorer, batch: int = 64) -> dict[str, Array]:
-    """Return {text: unit-length embedding [dim]}."""
-    found: dict[str, Array] = {}
+def text_embeddings(texts: Sequence[str], embedder: Embedder) -> dict[str, Array]:
+    """Return {text: unit-length embedding [dim]}; there must be at least one."""
     distinct = sorted(set(texts))
-    for start in range(0, len(distinct), batch):
-        part = distinct[start : start + batch]
-        # Twice: a one-text batch breaks in laion-clap's tokenizer.
-        embedded = model.text_embedding(part * 2)[: len(part)].cpu().numpy().astype(np.float64)
-        found |= dict(zip(part, np.round(embedded, DIGITS), strict=True))
-    return found
+    embedded = embedder.texts(distinct).cpu().numpy().astype(np.float64)
+    return dict(zip(distinct, np.round(embedded, DIGITS), strict=True))
 
 
-def clap_scores(clips: Sequence[Clip], model: Scorer) -> tuple[Array, Array]:
+def clap_scores(clips: Sequence[Clip], embedder: Embedder) -> tuple[Array, Array]:
     """Return each clip's cosine with its label's text and with its own caption, [clips] each; NaN for an empty caption."""
-    texts = text_embeddings([text for clip in clips for text in (template(clip.label), clip.caption) if text], model)
+    texts = text_embeddings([text for clip in clips for text in (template(clip.label), clip.caption) if text], embedder)
     label = np.array([embeddings_of([clip])[0] @ texts[template(clip.label)] for clip in clips])
     caption = np.array([embeddings_of([clip])[0] @ texts[clip.caption] if clip.caption else np.nan for clip in clips])
     return label, caption

@@ -15,7 +15,7 @@ from core import atomic, manifest
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
-from tasks.clap_model.loading import Scorer
+from tasks.clap_model.embedding import Embedder
 from tasks.clap_model.loading import load as load_model
 from tasks.measure_synthetic import diversity, duplicates, features, frechet, lineage
 from tasks.measure_synthetic.features import Clip, Sounds, unit
@@ -63,11 +63,11 @@ def run(request: Request, context: Context) -> Result:
     leaks, counts, closest = _prove(named, evaluation, sounds, settings, context)
     atomic.write_json(context.output / "leaks.json", {"leaks": [asdict(leak) for leak in leaks], "counts": counts, "closest": closest})
     _refuse(leaks, settings, request)
-    path = context.resolve(request.checkpoint) if request.checkpoint.startswith("stages/") else Path(request.checkpoint)
-    model, _ = load_model(path, settings.audio_model, settings.text_model, context.device)
-    sets = _load(request, evaluation, model, context)
+    model, _ = load_model(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
+    embedder = Embedder(model, context.device)
+    sets = _load(request, evaluation, embedder, context)
     found: dict[str, Any] = {"gold_clips": len(sets.gold), "clips": len(sets.synthetic), "reference_clips": len(sets.reference)}
-    found |= _distances(sets, settings) | _scores(sets.synthetic, model) | _diversity(sets, settings)
+    found |= _distances(sets, settings) | _scores(sets.synthetic, embedder) | _diversity(sets, settings)
     found |= _copies(sets, sounds, settings, context)
     found |= {
         "leaked": len({leak.clip_id for leak in leaks}), "outside": counts["outside"],
@@ -119,7 +119,7 @@ def _prove(
     return leaks, counts, _row("root and evaluation", pairs[0]) if pairs else None
 
 
-def _load(request: Request, evaluation: pd.DataFrame, model: Scorer, context: Context) -> Sets:
+def _load(request: Request, evaluation: pd.DataFrame, embedder: Embedder, context: Context) -> Sets:
     """Load what is measured.
 
     Raises:
@@ -128,18 +128,13 @@ def _load(request: Request, evaluation: pd.DataFrame, model: Scorer, context: Co
     gold = manifest.accepted(manifest.read(context.resolve(request.gold)))
     synthetic = pd.concat([manifest.accepted(manifest.read(context.resolve(folder))) for folder in request.clips])
     for name, table in (("gold", gold), ("clips", synthetic)):
-        wrong = table[table["split"] != "train"]
-        if len(wrong):
-            raise InvalidValueError(
-                "clips that are not train clips", where=f"measure_synthetic.{name}", allowed="split train",
-                received=list(wrong["clip_id"])[:5],
-            )  # fmt: skip
+        manifest.require_train(table, f"measure_synthetic.{name}")
     real = evaluation[(evaluation["split"] == "train") & ~evaluation["clip_id"].isin(gold["clip_id"])].reset_index(drop=True)
     kept = frechet.order(list(real["clip_id"]), request.settings.seed)[: request.settings.max_reference]
     tables = (gold, synthetic.drop_duplicates("clip_id"), real.iloc[sorted(kept)], evaluation[evaluation["split"] == "val"])
     total = sum(len(table) for table in tables)
     done = _Counter(context, total)
-    return Sets(*(features.load(table.sort_values("clip_id").to_dict("records"), context, model, done) for table in tables))
+    return Sets(*(features.load(table.sort_values("clip_id").to_dict("records"), context, embedder, done) for table in tables))
 
 
 @dataclass
@@ -176,11 +171,11 @@ def _distances(sets: Sets, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def _scores(clips: Sequence[Clip], model: Scorer) -> dict[str, Any]:
+def _scores(clips: Sequence[Clip], embedder: Embedder) -> dict[str, Any]:
     """Return the CLAP scores: mean cosine with the label's text and with the own caption."""
     if not clips:
         return {"clap_score_label": None, "clap_score_caption": None, "clap_score_per_class": {}}
-    label, caption = features.clap_scores(clips, model)
+    label, caption = features.clap_scores(clips, embedder)
     known = caption[~np.isnan(caption)]
     names = np.array([clip.label for clip in clips])
     return {

@@ -21,7 +21,7 @@ REJECTED_COLUMNS = ("file", "line", "column", "reason", "detail", "path")
 
 def run(request: Request, context: Context) -> Result:
     """Check every row and decode every usable clip."""
-    root, settings = _outside(request.root, context), request.settings
+    root, settings = context.locate(request.root), request.settings
     rows, splits_from = _divided(request, root, context)
     digests = _digests(rows, root)
     splits.reject_leaks(rows, digests)
@@ -47,7 +47,7 @@ def _divided(request: Request, root: Path, context: Context) -> tuple[list[Row],
     """Return the rows of all tables, each with its split, and where the splits come from."""
     settings, by_class = request.settings, not request.settings.label_separator
     given = {"train": request.csv, "val": request.val_csv, "test": request.test_csv} if request.test_csv else {"": request.csv}
-    sources = [Source(_outside(text, context), split) for split, text in given.items() if text]
+    sources = [Source(context.locate(text), split) for split, text in given.items() if text]
     rows, column = read_tables(sources, root, settings)
     if request.val_csv:
         return rows, "tables"
@@ -59,10 +59,6 @@ def _divided(request: Request, root: Path, context: Context) -> tuple[list[Row],
         return rows, "folds" if settings.fold_column else f"column {column}"
     splits.draw(rows, settings.val_share, settings.test_share, settings.split_seed, by_class)
     return rows, "drawn"
-
-
-def _outside(text: str, context: Context) -> Path:
-    return context.resolve(text) if text.startswith("stages/") else Path(text)
 
 
 def _digests(rows: Sequence[Row], root: Path) -> dict[tuple[str, int], str]:

@@ -27,7 +27,7 @@ class Settings:
     text_model: str = "roberta"
     """Text tower of a published checkpoint."""
     batch_size: int = runtime_setting(default=16)
-    """Windows embedded at a time; does not change what is retrieved."""
+    """Windows embedded at a time, at most 4 of them on a CPU; does not change what is retrieved."""
 
     def __post_init__(self) -> None:
         check_range("retrieve.per_clip", self.per_clip, 1, 1000)

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch.nn.functional import normalize
 
 from core import audio, derived, manifest
-from core.audio_checks import Limits, Unusable
-from core.audio_checks import load as load_sound
 from core.context import Context
 from core.errors import InvalidValueError
+from tasks.clap_model.embedding import CLIPS_AT_ONCE, Embedder
 from tasks.clap_model.loading import load
-from tasks.clap_model.windows import template, windows
+from tasks.clap_model.windows import template
 from tasks.matmul import use_fast_float32
 from tasks.retrieve.nearest import DIGITS, choose, cosines
 from tasks.retrieve.pool import left_out
 from tasks.retrieve.spec import STAGE, Request, Result
 
 EMBEDDINGS = "embeddings.npz"
-LIMITS = Limits(min_duration_s=0.0, max_duration_s=3600.0)
-CLIPS_AT_ONCE = 32
-"""Clips that are in memory together; their windows are embedded in batches."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,7 @@ def read(request: Request, context: Context) -> Inputs:
         InvalidValueError: no gold clips, gold clips that are not train clips, or nothing left to retrieve.
     """
     given = manifest.read(context.resolve(request.clips)).sort_values("clip_id").reset_index(drop=True)
-    others = sorted(set(given["split"]) - {"train"})
-    if others:
-        raise InvalidValueError("clips that are not train clips", where="retrieve.clips", allowed="split train", received=others)
+    manifest.require_train(given, "retrieve.clips")
     evaluation = manifest.read(context.resolve(request.evaluation)) if request.evaluation else None
     pool, gold = manifest.read(context.resolve(request.pool)).sort_values("clip_id"), manifest.accepted(given)
     reasons = left_out(pool, given, evaluation)
@@ -73,66 +67,28 @@ def read(request: Request, context: Context) -> Inputs:
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Load the model once, then embed the given shards' sounds; the labels' texts belong to the first shard."""
     torch.set_num_threads(context.threads)
-    use_fast_float32()
-    inputs, by = read(request, context), request.settings.by
-    sounds = sorted(inputs.sounds(by).items())
-    texts = sorted(set(inputs.queries(by))) if by == "label_text" else []
-    embedder = _Embedder(request, context)
+    use_fast_float32(context.device)
+    inputs, settings = read(request, context), request.settings
+    sounds = sorted(inputs.sounds(settings.by).items())
+    texts = sorted(set(inputs.queries(settings.by))) if settings.by == "label_text" else []
+    model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
+    embedder = Embedder(model, context.device, settings.batch_size)
     total, done = sum(len(sounds[shard :: request.shards]) for shard in shards), 0
     for shard in shards:
         with context.shard(shard) as folder:
-            own, found = sounds[shard :: request.shards], embedder.texts(texts) if shard == 0 else {}
+            own = sounds[shard :: request.shards]
+            found = dict(zip(texts, embedder.texts(texts).cpu().numpy(), strict=True)) if texts and shard == 0 else {}
             unusable: dict[str, str] = {}
             for start in range(0, len(own), CLIPS_AT_ONCE):
-                found |= embedder.sounds(own[start : start + CLIPS_AT_ONCE], unusable)
+                embedded, faults = embedder.sounds({clip: context.resolve(path) for clip, path in own[start : start + CLIPS_AT_ONCE]})
+                found |= {clip: normalize(vectors.mean(0), dim=0).cpu().numpy() for clip, vectors in embedded.items()}
+                unusable |= {clip: getattr(error, "reason", "unreadable") for clip, error in faults.items()}
                 done = min(total, done + CLIPS_AT_ONCE)
                 context.progress(done, total)
             names = np.array(sorted(found), dtype=np.str_)
             vectors = np.array([found[name] for name in names], dtype=np.float32)
             reasons = np.array(sorted(unusable.items()), dtype=np.str_).reshape(-1, 2)
             np.savez(folder / EMBEDDINGS, names=names, vectors=vectors, unusable=reasons)
-
-
-class _Embedder:
-    """The loaded model."""
-
-    def __init__(self, request: Request, context: Context) -> None:
-        self.context, self.batch = context, request.settings.batch_size
-        self.model, _ = load(_checkpoint(request, context), request.settings.audio_model, request.settings.text_model, context.device)
-        self.length = round(self.model.window_s * self.model.sample_rate_hz)
-
-    @torch.inference_mode()
-    def texts(self, texts: list[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the texts' unit-length embeddings [dim] by text."""
-        found = {}
-        for start in range(0, len(texts), self.batch):
-            part = texts[start : start + self.batch]
-            # Twice: a one-text batch breaks in laion-clap's tokenizer, and costs nothing to avoid.
-            embedded = self.model.text_embedding(part * 2 if len(part) == 1 else part)
-            found |= {text: vector.cpu().numpy() for text, vector in zip(part, embedded, strict=False)}
-        return found
-
-    @torch.inference_mode()
-    def sounds(self, clips: list[tuple[str, str]], unusable: dict[str, str]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return unit-length embeddings [dim] by clip_id, the mean over a clip's windows; clips that cannot be read go to ``unusable``."""
-        cut: dict[str, torch.Tensor] = {}
-        for clip_id, path in clips:
-            try:
-                samples, rate_hz = load_sound(self.context.resolve(path), LIMITS)
-            except (Unusable, OSError) as error:
-                unusable[clip_id] = getattr(error, "reason", "unreadable")
-                continue
-            cut[clip_id] = windows(audio.resample(samples.mean(axis=0), rate_hz, self.model.sample_rate_hz), self.length)
-        if not cut:
-            return {}
-        parts = torch.cat(list(cut.values())).to(self.context.device).split(self.batch)
-        embedded = torch.cat([self.model.audio_embedding(part) for part in parts]).split([len(part) for part in cut.values()])
-        means = (torch.nn.functional.normalize(vectors.mean(0), dim=0) for vectors in embedded)
-        return {clip_id: vector.cpu().numpy() for clip_id, vector in zip(cut, means, strict=True)}
-
-
-def _checkpoint(request: Request, context: Context) -> Path:
-    return context.resolve(request.checkpoint) if request.checkpoint.startswith("stages/") else Path(request.checkpoint)
 
 
 def run(request: Request, context: Context) -> Result:
@@ -185,7 +141,7 @@ def _write(gold: Any, found: Any, rank: int, score: float, by: str, context: Con
     sound = audio.load_mono(context.resolve(found["path"]), gold.sample_rate_hz)
     length = round(gold.duration_s * gold.sample_rate_hz)
     # Repeated before it is cut: zeros at the end would tell the classifier which clips were retrieved.
-    sound = audio.fit_length(np.tile(sound, -(-length // max(1, len(sound)))), length)
+    sound = audio.repeat_to(sound, length)
     values = {
         "label": gold.label, "caption": found["caption"], "split": "train", "parents": [gold.clip_id, found["clip_id"]],
         "parameters": {"by": by, "rank": rank, "pool_label": found["label"]}, "scores": {"cosine": score},

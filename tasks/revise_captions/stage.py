@@ -12,12 +12,12 @@ from core import manifest
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.language_model.prompts import Heard, Subject, ordered
-from tasks.language_model.text import clean, foreign_labels, spoken
+from tasks.language_model.text import clean, foreign_labels, labels_of
 from tasks.language_model.writer import for_all, make
 from tasks.revise_captions.spec import STAGE, Request, Result, Settings
 
-UNANSWERED = "\0"
-"""Stands for a caption that no usable answer was received for."""
+Parameters = dict[str, dict[str, Any]]
+"""The gold clips' parameters by clip_id."""
 
 
 def run(request: Request, context: Context) -> Result:
@@ -36,16 +36,17 @@ def run(request: Request, context: Context) -> Result:
     if not len(rejected):
         manifest.write(context.output, manifest.frame([]))
         return Result(clips=0, rejected=0, revised=0, unchanged=0, accepted=len(accepted))
-    subjects, heard = _subjects(gold, settings), _heard(gold, accepted)
+    parameters = {str(row.clip_id): json.loads(str(row.parameters)) for row in gold.itertuples()}
+    subjects, heard = _subjects(gold, parameters, settings), _heard(parameters, accepted)
     writer = make(settings, STAGE.name, context)
     jobs = []
     for row in rejected.itertuples():
         known = heard.get(str(row.label), Heard())
         subject = subjects[str(row.parents[0])]
-        jobs.append((str(row.clip_id), partial(writer.rewrite, subject, str(row.caption), known, str(row.clip_id)), lambda: UNANSWERED))
-    written, reasons = for_all(writer, jobs, settings, STAGE.name, context, "captions revised")
-    new = {clip: "" if text == UNANSWERED else text for clip, text in written.items()}
-    manifest.write(context.output, _table(gold, rejected, new, request.round, writer.name))
+        # An empty text keeps the old caption, whether the writer says so or no answer of it can be used.
+        jobs.append((str(row.clip_id), partial(writer.rewrite, subject, str(row.caption), known, str(row.clip_id)), lambda: ""))
+    new, reasons = for_all(writer, jobs, settings, STAGE.name, context, "captions revised")
+    manifest.write(context.output, _table(gold, parameters, rejected, new, request.round, writer.name))
     revised, counts = sum(bool(text) for text in new.values()), writer.counts
     return Result(
         clips=len({row.parents[0] for row in rejected.itertuples()}), rejected=len(rejected), revised=revised,
@@ -59,19 +60,19 @@ def _check(table: pd.DataFrame, folder: str, gold: set[str] | None) -> None:
 
     The first parent is the clip whose caption was used; ``init_mix`` adds a second one, which lent a stretch of its sound.
     """
-    wrong = list(table[table["split"] != "train"]["clip_id"])
-    if wrong:
-        raise InvalidValueError("clips that are not train clips", where=folder, allowed="split train", received=wrong[:5])
+    manifest.require_train(table, folder)
     if gold is not None:
         orphans = [row.clip_id for row in table.itertuples() if not len(row.parents) or not set(row.parents) <= gold]
         if orphans:
             raise InvalidValueError("clips of other gold clips", where=folder, allowed="parents among the gold clips", received=orphans[:5])
 
 
-def _subjects(gold: pd.DataFrame, settings: Settings) -> dict[str, Subject]:
+def _subjects(gold: pd.DataFrame, parameters: Parameters, settings: Settings) -> dict[str, Subject]:
     """Return what is known of every gold clip; the components are those that ``caption`` wrote."""
-    parameters = {str(row.clip_id): json.loads(str(row.parameters)) for row in gold.itertuples()}
-    labels = {str(row.clip_id): _labels(str(row.label), parameters[str(row.clip_id)], settings) for row in gold.itertuples()}
+    several = {clip for clip, own in parameters.items() if own.get("caption_mode") == "multi_label"}
+    labels = {
+        str(row.clip_id): labels_of(str(row.label), settings.label_separator if row.clip_id in several else "") for row in gold.itertuples()
+    }
     every = sorted({label for own in labels.values() for label in own})
     return {
         clip: Subject(
@@ -82,14 +83,8 @@ def _subjects(gold: pd.DataFrame, settings: Settings) -> dict[str, Subject]:
     }  # fmt: skip
 
 
-def _labels(label: str, parameters: dict[str, Any], settings: Settings) -> tuple[str, ...]:
-    parts = label.split(settings.label_separator) if parameters.get("caption_mode") == "multi_label" else [label]
-    return tuple(dict.fromkeys(spoken(part) for part in parts if part.strip()))
-
-
-def _heard(gold: pd.DataFrame, accepted: pd.DataFrame) -> dict[str, Heard]:
+def _heard(parameters: Parameters, accepted: pd.DataFrame) -> dict[str, Heard]:
     """Return by label what the accepted clips hold: the components of their gold clips, and their own captions."""
-    parameters = {str(row.clip_id): json.loads(str(row.parameters)) for row in gold.itertuples()}
     found: dict[str, Heard] = {}
     for label, rows in accepted.sort_values("clip_id").groupby("label"):
         parents = sorted({str(row.parents[0]) for row in rows.itertuples()})
@@ -101,17 +96,18 @@ def _heard(gold: pd.DataFrame, accepted: pd.DataFrame) -> dict[str, Heard]:
     return found
 
 
-def _table(gold: pd.DataFrame, rejected: pd.DataFrame, new: dict[str, str], number: int, writer: str) -> pd.DataFrame:
+def _table(
+    gold: pd.DataFrame, parameters: Parameters, rejected: pd.DataFrame, new: dict[str, str], number: int, writer: str
+) -> pd.DataFrame:
     """Return the gold rows with rejected clips; their captions are those of the rejected clips, in order of clip_id."""
     own: dict[str, list[tuple[str, str]]] = {}
     for row in rejected.itertuples():
         own.setdefault(str(row.parents[0]), []).append((str(row.clip_id), new[str(row.clip_id)] or str(row.caption)))
     table = gold[gold["clip_id"].isin(list(own))].reset_index(drop=True)
-    parameters = []
-    for row in table.itertuples():
-        clips, captions = zip(*own[str(row.clip_id)], strict=True)
-        changed = {"captions": captions, "revised_from": clips, "round": number, "revised_by": writer}
-        parameters.append(json.loads(str(row.parameters)) | changed)
-    table["caption"] = [part["captions"][0] for part in parameters]
-    table["parameters"] = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in parameters]
+    changed = []
+    for clip in map(str, table["clip_id"]):
+        clips, captions = zip(*own[clip], strict=True)
+        changed.append(parameters[clip] | {"captions": captions, "revised_from": clips, "round": number, "revised_by": writer})
+    table["caption"] = [part["captions"][0] for part in changed]
+    table["parameters"] = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in changed]
     return table

@@ -136,3 +136,12 @@ def test_model_of_a_hub_is_known_by_its_name_and_other_missing_paths_are_refused
     for missing in ("/nowhere/model", "model", "a/b/c"):
         with pytest.raises(InvalidValueError, match="no such file"):
             key(digests, source=missing)
+
+
+def test_a_name_on_a_hub_is_one_only_where_no_such_file_or_folder_is(tmp_path):
+    for name in ("owner/model", "owner/model.v2@0123abc", "stabilityai/stable-audio-open-1.0"):
+        assert keys.is_hub_name(name, tmp_path)
+    for other in ("", "model", "/owner/model", "./owner/model", "owner/model/part", "owner/model@", "../owner"):
+        assert not keys.is_hub_name(other, tmp_path), other
+    (tmp_path / "owner/model").mkdir(parents=True)
+    assert not keys.is_hub_name("owner/model", tmp_path) and keys.is_hub_name("owner/other", tmp_path)

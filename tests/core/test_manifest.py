@@ -50,3 +50,24 @@ def test_foreign_parquet_is_refused(tmp_path):
 def test_empty_manifest_is_a_manifest(tmp_path):
     manifest.write(tmp_path, manifest.frame([]))
     assert len(manifest.read(tmp_path)) == 0
+
+
+def test_clips_of_other_splits_are_refused_by_name_and_train_clips_pass():
+    splits = {"a": "train", "b": "val", "c": "train", "d": "test", "e": ""}
+    table = manifest.frame([manifest.row(name, f"{name}.wav", "gold", split=split) for name, split in splits.items()])
+    with pytest.raises(
+        InvalidValueError, match=r"some\.clips: clips that are not train clips.*train.*\{'b': 'val', 'd': 'test', 'e': ''\}"
+    ):
+        manifest.require_train(table, "some.clips")
+    for passed in (table[table["split"] == "train"], manifest.frame([])):
+        assert manifest.require_train(passed, "some.clips") is None
+    rejected = manifest.frame([manifest.row("f", "f.wav", "gold", split="val", status="rejected", reason="silent")])
+    with pytest.raises(InvalidValueError, match="not train clips"):
+        manifest.require_train(rejected, "some.clips")
+
+
+def test_only_the_first_clips_of_other_splits_are_named():
+    table = manifest.frame([manifest.row(f"{number:02d}", "x.wav", "gold", split="val") for number in range(30)])
+    with pytest.raises(InvalidValueError, match="'04': 'val'") as caught:
+        manifest.require_train(table, "x")
+    assert "'05'" not in str(caught.value)

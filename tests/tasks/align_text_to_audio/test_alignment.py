@@ -150,6 +150,13 @@ def test_only_train_clips_and_fitting_tables_are_taken(data_root, align):
             align(method=method)
 
 
+def test_without_gold_clips_there_is_nothing_to_align_with(data_root, align):
+    gold = manifest.read(data_root / "stages/caption/aa")
+    manifest.write(data_root / "stages/caption/aa", gold.assign(status="rejected", reason="silent"))
+    with pytest.raises(InvalidValueError, match=r"stages/caption/aa: no accepted clips"):
+        align(method="erm")
+
+
 def test_requests_and_settings_that_cannot_be_meant_are_refused():
     with pytest.raises(InvalidValueError, match=r"pairs: does not go with method dpo; allowed: a folder of make_pairs"):
         Request("m", "g")

@@ -11,7 +11,7 @@ from tasks.caption.spec import Request, Settings
 from tasks.caption.stage import pool, run
 from tasks.language_model import grammar
 from tasks.language_model.grammar import seeded
-from tasks.language_model.text import foreign_labels, named, names_label, spoken, template
+from tasks.language_model.text import foreign_labels, labels_of, named, names_label, spoken, template
 
 RATE = 16000
 TIMES = np.arange(2 * RATE) / RATE
@@ -225,3 +225,9 @@ def test_the_vocabulary_names_no_label_of_its_own_and_nothing_unusable():
 def test_no_clips_give_no_captions(gold):
     manifest.write(gold / "stages/stratify/aa", manifest.frame([]))
     assert len(caption(gold)) == 0
+
+
+def test_labels_are_spoken_each_once_and_in_their_order():
+    assert labels_of("clock_tick") == ("clock tick",) and labels_of("rain;wind_gust") == ("rain;wind gust",)
+    assert labels_of("rain; wind_gust;;rain ; ", ";") == ("rain", "wind gust")
+    assert labels_of("dog__bark, dog bark", ",") == ("dog bark",) and labels_of(" ") == labels_of(";", ";") == ()

@@ -9,6 +9,7 @@ from core import audio, keys, manifest
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.clap_model import loading
+from tasks.clap_model.embedding import Embedder
 from tasks.measure_synthetic import features
 from tasks.measure_synthetic.spec import Request, Settings
 from tasks.measure_synthetic.stage import run
@@ -97,7 +98,8 @@ def test_scores_are_the_filters_cosines(data_root, first):
     model, _ = loading.load(data_root / CHECKPOINT, "", "", "cpu")
     rows = manifest.accepted(manifest.read(data_root / MADE)).sort_values("clip_id").to_dict("records")
     context = Context(data_root, data_root, emit=lambda kind, values: None)
-    label, caption = features.clap_scores(features.load(rows, context, model), model)
+    embedder = Embedder(model, "cpu")
+    label, caption = features.clap_scores(features.load(rows, context, embedder), embedder)
     assert first[0].clap_score_label == pytest.approx(label.mean(), abs=1e-5)
     assert first[0].clap_score_caption == pytest.approx(caption.mean(), abs=1e-5)
     with torch.no_grad():

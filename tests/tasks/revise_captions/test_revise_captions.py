@@ -132,6 +132,17 @@ def test_foreign_splits_and_orphans_are_refused(root):
         revise(root, "c")
 
 
+def test_with_several_labels_a_revision_names_them_all(root):
+    row = gold_row(0, "rain;clock_tick")
+    row["parameters"] = json.dumps(json.loads(row["parameters"]) | {"caption_mode": "multi_label"})
+    manifest.write(root / GOLD, manifest.frame([row]))
+    manifest.write(root / FIRST, manifest.frame([made_row("a1", 0, "rain;clock_tick", "rain and clock tick again")]))
+    result, rows = revise(root, label_separator=";")
+    assert result.revised == 1
+    text = json.loads(rows[f"{0:016x}"].parameters)["captions"][0]
+    assert names_label(text, "rain") and names_label(text, "clock_tick") and ";" not in text
+
+
 def test_the_settings_are_those_of_caption():
     names = set(Settings.__dataclass_fields__)
     assert names == set(CaptionSettings.__dataclass_fields__) - {"mode", "captions_per_clip", "pool_fraction"}

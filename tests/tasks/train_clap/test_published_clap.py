@@ -90,6 +90,14 @@ def test_texts_are_told_apart_and_padding_does_not_count(published, tmp_path):
     assert not torch.allclose(both[0], both[1], atol=1e-3) and torch.allclose(both.norm(dim=1), torch.ones(2))
 
 
+def test_a_single_text_is_embedded_like_one_among_others(published, tmp_path):
+    torch.save({"state_dict": published}, tmp_path / "c.pt")
+    model, _ = loading.load(tmp_path / "c.pt", "HTSAT-tiny", "roberta", "cpu")
+    with torch.no_grad():
+        single, among = model.text_embedding(["Sound of a rain"]), model.text_embedding(["Sound of a rain", "Sound of a dog bark"])
+    assert single.shape == (1, 512) and torch.allclose(single[0], among[0], atol=1e-5)
+
+
 def test_the_spectrogram_by_fft_is_the_one_by_matrix():
     model = loading.CompactClap(loading.CompactConfig()).eval()
     extractor = model.clap.audio_branch.spectrogram_extractor
