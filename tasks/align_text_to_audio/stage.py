@@ -9,6 +9,7 @@ from core.context import Context
 from tasks.align_text_to_audio import clips
 from tasks.align_text_to_audio.alignment import Alignment, Curves
 from tasks.align_text_to_audio.spec import Request, Result
+from tasks.matmul import use_fast_float32
 from tasks.text_to_audio.model import load
 from tasks.training.loop import CHECKPOINT
 
@@ -17,6 +18,7 @@ def run(request: Request, context: Context) -> Result:
     """Align one model."""
     torch.set_num_threads(context.threads)
     model = load(context.resolve(request.model))
+    use_fast_float32(context.device, model.latent_frames)
     model.model.to(context.device)
     alignment = Alignment(model, clips.read(request, context, model), request.settings, context)
     curves = alignment.run()

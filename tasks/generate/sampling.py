@@ -16,7 +16,6 @@ from typing import Any
 import k_diffusion
 import torch
 from stable_audio_tools.inference import sampling as library
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.errors import InvalidValueError
 from tasks.generate.spec import Settings
@@ -33,8 +32,6 @@ V_SAMPLERS = ("v-ddim", "v-ddim-cfgpp")
 FLOW_SAMPLERS = ("euler", "rk4", "dpmpp", "pingpong")
 SIGMA_MIN, SIGMA_MAX = 0.01, 100.0
 """Of k-diffusion's schedule, as in stable-audio-tools."""
-PLAIN_ATTENTION_FRAMES = 512
-"""Up to so many latent frames, plain attention is faster on the CPU than the blockwise kernel, which multiplies by MKL."""
 
 
 def chosen_sampler(settings: Settings, objective: str) -> str:
@@ -133,9 +130,7 @@ def sample(
     if settings.negative_prompt:
         against = model.conditioning([settings.negative_prompt] * len(prompts), seconds, device)
         arguments |= wrapped.get_conditioning_inputs(against, negative=True)
-    plain = device == "cpu" and model.latent_frames <= PLAIN_ATTENTION_FRAMES
-    with contextlib.redirect_stderr(io.StringIO()), sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext():
-        # stderr: v-ddim draws a progress bar that cannot be switched off.
+    with contextlib.redirect_stderr(io.StringIO()):  # v-ddim draws a progress bar there that cannot be switched off
         if sampler in K_STEPS:
             return _k_diffusion(wrapped.model, x, highest, sampler, settings.steps, noises, arguments)
         if sampler in V_SAMPLERS:

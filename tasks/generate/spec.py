@@ -32,6 +32,9 @@ class Settings:
     """Share of the start, in time, that comes from a second gold clip of the same class, in stretches with smooth random boundaries."""
     init_roll: bool = False
     """Shift the start in time by a random amount, around the end; the second clip of ``init_mix`` by another."""
+    detail: Literal["generated", "start"] = "generated"
+    """Where phase and fine structure come from. ``generated``: the model alone, by Griffin-Lim or its own decoder. ``start``: what the
+    model changed is laid over the start as a filter that varies in time and frequency, so that the decoder loses nothing recorded."""
     negative_prompt: str = ""
     """What guidance leads away from; empty: from no prompt at all."""
     steps: int = 30
@@ -59,6 +62,9 @@ class Settings:
         if (self.init_mix or self.init_roll) and not self.initialize_audio:
             hint = "set initialize_audio=true: without it there is no start to mix or roll"
             raise InvalidValueError("has no effect", where="generate.init_mix, init_roll", received=self.init_mix or True, hint=hint)
+        if self.detail == "start" and not self.initialize_audio:
+            hint = "set initialize_audio=true: without it there is no start to take the detail from"
+            raise InvalidValueError("has no effect", where="generate.detail", allowed="generated", received=self.detail, hint=hint)
         if self.negative_prompt and self.cfg_scale == 1.0:
             hint = "guidance is off at cfg_scale=1; choose another scale"
             raise InvalidValueError("has no effect", where="generate.negative_prompt", received=self.negative_prompt, hint=hint)

@@ -26,7 +26,6 @@ def precision_of(settings: Settings, device: str) -> str:
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Load the model once, then generate the given shards."""
     torch.set_num_threads(context.threads)
-    use_fast_float32()
     everything = jobs(request, manifest.read(context.resolve(request.clips)))
     total, done = sum(len(everything[shard :: request.shards]) for shard in shards), 0
     work = _Work(request, context) if total else None
@@ -54,6 +53,7 @@ class _Work:
         if self.precision == "bfloat16":
             self.model.use_bfloat16()
         self.model.model.to(context.device)
+        use_fast_float32(context.device, self.model.latent_frames)
         folder = request.gold or request.clips
         gold = gold_rows(manifest.read(context.resolve(folder)), "generate.gold" if request.gold else "generate.clips")
         self.starts = Starts(self.model, gold, self.settings, context)
@@ -70,13 +70,20 @@ class _Work:
         rows = []
         for number, (job, latent) in enumerate(zip(batch, latents, strict=True)):
             length = round(job.duration_s * rate_hz)
-            sound = model.decode(latent[None], min(length, round(model.canvas_s * rate_hz)))[0].numpy()
-            sound = audio.fit_length(np.tile(sound, -(-length // max(1, len(sound)))), length)  # longer than the canvas: repeat
+            sound = self._sound(latent[None], min(length, round(model.canvas_s * rate_hz)), starts[number] if starts else None)
+            sound = audio.repeat_to(sound, length)  # longer than the canvas: repeat
             if settings.match_level:
                 sound = levelled(sound, self.starts.sound(job.gold_path))
             values = self._values(job, starts[number] if starts else None)
             rows.append(derived.write_clip(STAGE.name, job.clip_id, sound, rate_hz, values, self.context, folder))
         return rows
+
+    def _sound(self, latent: torch.Tensor, length: int, start: Start | None) -> audio.Samples:
+        """Return the sound [length] of one clip's latent."""
+        if start and self.settings.detail == "start":
+            begun = torch.from_numpy(audio.fit_length(start.sound, length).astype(np.float32))
+            return np.asarray(self.model.decode_onto(begun[None], start.latent, latent)[0].numpy())
+        return np.asarray(self.model.decode(latent, length)[0].numpy())
 
     def _values(self, job: Job, start: Start | None) -> dict[str, Any]:
         """Return a clip's columns: where it comes from and everything that made it."""
@@ -87,7 +94,12 @@ class _Work:
             "precision": self.precision, "init_noise_level": s.init_noise_level if start else None, "model": self.request.model,
         }  # fmt: skip
         if start:
-            parameters |= {"init_mix": s.init_mix if start.partner else 0.0, "init_roll": s.init_roll, "partner": start.partner}
+            parameters |= {
+                "init_mix": s.init_mix if start.partner else 0.0,
+                "init_roll": s.init_roll,
+                "partner": start.partner,
+                "detail": s.detail,
+            }
         if job.revised_from:
             parameters["revised_from"] = job.revised_from
         parents = [job.gold_id, start.partner] if start and start.partner else [job.gold_id]

@@ -27,6 +27,8 @@ class Start:
 
     latent: torch.Tensor
     """[1, channels, frames]."""
+    sound: audio.Samples
+    """[samples], which the latent is of."""
     partner: str = ""
     """The second gold clip in it."""
 
@@ -53,19 +55,23 @@ class Starts:
     def start(self, job: Job) -> Start:
         """Return a clip's start; every random choice in it hangs on the clip's own seed."""
         settings, rng = self._settings, np.random.default_rng([job.seed, 1])
-        own = self.sound(job.gold_path)
-        latent = self._encoded(job.gold_path, self._rolled(own, rng), settings.init_roll)
+        own = self._rolled(self.sound(job.gold_path), rng)
+        latent = self._encoded(job.gold_path, own, settings.init_roll)
         others = [item for item in self._of_label.get(job.label, []) if item[0] != job.gold_id]
         if not settings.init_mix or not others:
-            return Start(latent)
+            return Start(latent, own)
         partner, path = others[int(rng.integers(len(others)))]
         other = self.sound(path)
         # A shorter partner is repeated: its stretches must not fall into the silence behind it.
-        fitted = np.tile(other, -(-len(own) // max(1, len(other))))[: len(own)]
+        fitted = audio.repeat_to(other, len(own))
         share = crossover(latent.shape[-1], settings.init_mix, rng)
-        with_partner = self._encoded(f"{path} {len(own)}", self._rolled(fitted, rng), settings.init_roll)
+        fitted = self._rolled(fitted, rng)
+        with_partner = self._encoded(f"{path} {len(own)}", fitted, settings.init_roll)
         weight = torch.from_numpy(share).to(latent)
-        return Start((1 - weight) * latent + weight * with_partner, partner)
+        # The latent may cover more than the sound: its canvas is as long as the longest clip.
+        moments = np.arange(len(own)) / (self._model.canvas_s * self._model.sample_rate_hz) * (len(share) - 1)
+        heard = np.interp(moments, np.arange(len(share)), share).astype(np.float32)
+        return Start((1 - weight) * latent + weight * with_partner, (1 - heard) * own + heard * fitted, partner)
 
     def _rolled(self, sound: audio.Samples, rng: np.random.Generator) -> audio.Samples:
         return np.roll(sound, int(rng.integers(0, max(1, len(sound))))) if self._settings.init_roll else sound

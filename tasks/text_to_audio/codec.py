@@ -14,6 +14,8 @@ import torch
 import torchaudio
 
 FLOOR = 1e-5
+MOST_GAIN_DB = 24.0
+"""Most that :meth:`Mel.moved` raises or lowers a band: beyond it there is nothing in the sound to raise."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Mel:
             f.n_fft // 2 + 1, 20.0, f.sample_rate_hz / 2, f.mels, f.sample_rate_hz, norm="slaney", mel_scale="slaney"
         )
         self._inverse = torch.linalg.pinv(self._filters)
+        self._spread = _between_bands(f)
 
     def raw(self, samples: torch.Tensor) -> torch.Tensor:
         """Return natural-log mel magnitudes [batch, mels, frames] of sounds [batch, samples]."""
@@ -73,6 +76,41 @@ class Mel:
         # One phase for every item of the batch: a sound must not depend on its place in the batch.
         phase = 2 * math.pi * torch.rand(linear.shape[1:], generator=generator)
         return _griffin_lim(linear, phase, f, length)
+
+    def moved(self, sounds: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """Return sounds [batch, samples], filtered over time so that their log-mels move as from ``before`` to ``after``.
+
+        The filter is the difference of the two, at most ``MOST_GAIN_DB`` up or down, laid over the sounds' own short-time spectra: phases,
+        harmonics and transients stay theirs, and what the autoencoder loses is in both and cancels. Equal mels return the sounds as they are.
+
+        Args:
+            sounds: what is filtered, [batch, samples].
+            before: normalised log-mels [batch, mels, frames] of the sounds as the autoencoder sees them.
+            after: the wanted ones.
+        """
+        f = self.front_end
+        most = MOST_GAIN_DB / 20 * math.log(10)
+        gains = torch.einsum("bmt,mf->bft", ((after - before) * f.std).clamp(-most, most), self._spread)
+        window = torch.hann_window(f.n_fft)
+        spectra = torch.stft(sounds, f.n_fft, f.hop, window=window, return_complex=True, pad_mode="constant")
+        frames = min(spectra.shape[-1], gains.shape[-1])
+        filtered = spectra[..., :frames] * gains[..., :frames].exp()
+        return torch.istft(filtered, f.n_fft, f.hop, window=window, length=sounds.shape[-1])
+
+
+def _between_bands(f: FrontEnd) -> torch.Tensor:
+    """Return weights [mels, bins] that interpolate values of mel bands, linearly in mel, at the bins of the spectrum."""
+    # A triangle of width one band either side of its centre, as the analysis filters are before their normalisation.
+    low, high = _mel(torch.tensor(20.0)), _mel(torch.tensor(f.sample_rate_hz / 2))
+    bins = _mel(torch.linspace(0, f.sample_rate_hz / 2, f.n_fft // 2 + 1))
+    places = ((bins - low) / (high - low) * (f.mels + 1) - 1).clamp(0, f.mels - 1)
+    return (1 - (places[None] - torch.arange(f.mels)[:, None]).abs()).clamp(min=0)
+
+
+def _mel(frequencies_hz: torch.Tensor) -> torch.Tensor:
+    """Return mel values on Slaney's scale: linear up to 1 kHz, logarithmic above (Auditory Toolbox, 1998)."""
+    above = 15 + 27 * torch.log(frequencies_hz.clamp(min=1000) / 1000) / math.log(6.4)
+    return torch.where(frequencies_hz < 1000, frequencies_hz * 3 / 200, above)
 
 
 def _griffin_lim(magnitude: torch.Tensor, phase: torch.Tensor, f: FrontEnd, length: int) -> torch.Tensor:

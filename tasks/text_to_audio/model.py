@@ -123,6 +123,19 @@ class TextToAudio:
         decoded = self.model.pretransform.decode(latents)
         return self.mel.synthesise(decoded.float().cpu(), length) if self.mel else decoded.float().cpu().mean(1)[:, :length]
 
+    @torch.no_grad()
+    def decode_onto(self, sounds: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """Return mono sounds [batch, samples]: ``sounds`` filtered by what changed from their latents ``before`` to ``after``.
+
+        Raises:
+            InvalidValueError: the model has no mel front end.
+        """
+        if not self.mel:
+            hint = "choose detail=generated for models with a waveform autoencoder"
+            raise InvalidValueError("only a model with a mel front end can", where="generate.detail", received="start", hint=hint)
+        mels = self.model.pretransform.decode(torch.cat([before, after])).float().cpu().chunk(2)
+        return self.mel.moved(sounds.cpu(), *mels)
+
     def conditioning(self, prompts: list[str], seconds: list[float], device: str) -> dict[str, Any]:
         """Return the model's conditioning tensors for prompts and durations."""
         items = [{"prompt": prompt, "seconds_start": 0, "seconds_total": second} for prompt, second in zip(prompts, seconds, strict=True)]

@@ -10,6 +10,7 @@ from torch import Tensor
 from core import atomic
 from core.context import Context
 from core.contract import build, to_dict
+from tasks.matmul import use_fast_float32
 from tasks.train_ast import clips, scoring
 from tasks.train_ast.ast_model import build_model, parameter_count
 from tasks.train_ast.recipe import crop, recipe
@@ -34,6 +35,7 @@ def run(request: Request, context: Context) -> Result:
         plan, frames = recipe(settings, split.gold_size), crop(settings, split.target_frames)
         torch.manual_seed(request.seed)
         model = build_model(settings, len(split.classes), frames).to(context.device)
+        use_fast_float32(context.device, model.audio_spectrogram_transformer.embeddings.position_embeddings.shape[1])
         projection = Projection(model.config.hidden_size).to(context.device) if settings.supcon == "joint" else None
         trainee = Trainee(model, projection, split, plan, frames, request, context.device)
         contrastive_curve = contrast(trainee, context) if settings.supcon == "two_stage" else []

@@ -9,6 +9,7 @@ import torch
 from core import atomic, audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
+from tasks.matmul import use_fast_float32
 from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.captions import captions_of
 from tasks.text_to_audio.codec import FrontEnd, Mel
@@ -48,7 +49,7 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
     """Load gold clips and synthetic sounds.
 
     Raises:
-        InvalidValueError: a gold clip is not a train clip.
+        InvalidValueError: a clip is not a train clip, or there is no gold clip in a folder of them.
     """
     clips = Clips([], [], [], 0)
     settings = request.settings
@@ -56,8 +57,7 @@ def read_clips(request: Request, context: Context, rate_hz: int) -> Clips:
         if not folder:
             continue
         table = manifest.accepted(manifest.read(context.resolve(folder)))
-        if (table["split"] != "train").any():
-            raise InvalidValueError("clips that are not train clips", where=name, allowed="split train", received=folder)
+        manifest.require_train(table, folder)
         for row in table.itertuples():
             clips.sounds.append(torch.from_numpy(audio.load_mono(context.resolve(str(row.path)), rate_hz)))
             clips.captions.append(captions_of(row))
@@ -81,6 +81,7 @@ def run(request: Request, context: Context) -> Result:
     model, mels = _build(clips, canvas_s, front_end, settings)
     device = torch.device(context.device)
     model.model.to(device)
+    use_fast_float32(context.device, model.latent_frames)
     checkpoint = load_checkpoint(context.output) or {"phase": "autoencoder", "step": 0}
     autoencoder_losses = _train_autoencoder(model, mels, clips, settings, context, checkpoint)
     error = _autoencoder_error(model, mels[: clips.gold or len(mels)])

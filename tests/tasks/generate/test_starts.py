@@ -12,7 +12,7 @@ from tasks.generate.spec import Request, Settings
 from tasks.generate.stage import run, run_shards
 from tasks.generate.starts import Starts, crossover
 from tasks.text_to_audio import model as text_to_audio
-from tasks.text_to_audio.codec import FrontEnd
+from tasks.text_to_audio.codec import FrontEnd, Mel
 
 RATE = 16000
 FROM_GOLD = {"initialize_audio": True, "init_noise_level": 0.3}
@@ -172,3 +172,37 @@ def test_validation_clips_never_reach_the_generator(data_root):
         generate(data_root, "leaky2", gold="stages/caption/leaky", **FROM_GOLD, init_mix=0.5)
     with pytest.raises(InvalidValueError, match="no start to mix"):
         Settings(init_mix=0.5)
+
+
+def test_detail_of_the_start_is_kept_by_the_sample_where_the_model_changes_nothing(data_root):
+    _, table = generate(data_root, "kept", initialize_audio=True, init_noise_level=0.0, detail="start", match_level=False)
+    gold = manifest.read(data_root / "stages/caption/aa").set_index("clip_id")
+    for row in table.itertuples():
+        made, _ = audio.read(data_root / row.path)
+        own, _ = audio.read(data_root / gold.loc[row.parents[0], "path"])
+        assert np.abs(made - own).max() < 2e-4, "16 bits of the file, and nothing of the decoder"
+        assert json.loads(row.parameters)["detail"] == "start"
+    _, changed = generate(data_root, "changed", detail="start", **FROM_GOLD)
+    assert set(changed["status"]) == {"accepted"} and not set(changed["sha256"]) & set(table["sha256"])
+
+
+def test_filter_moves_a_sound_by_what_the_mels_say():
+    mel = Mel(FrontEnd())
+    noise = 0.1 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(1))
+    before = mel.analyse(noise, 63)
+    assert torch.allclose(mel.moved(noise, before, before), noise, atol=1e-5)
+    raised = mel.moved(noise, before, before + np.log(2.0) / mel.front_end.std)
+    assert torch.allclose(raised, 2 * noise, atol=1e-4), "6 dB everywhere is twice the sound"
+    wanted = before.clone()
+    wanted[:, 60:80] += np.log(4.0) / mel.front_end.std
+    change = ((mel.analyse(mel.moved(noise, before, wanted), 63) - before) * mel.front_end.std)[0].mean(1)
+    assert change[66:74].numpy() == pytest.approx(np.log(4.0), abs=0.1) and change[:50].abs().max() < 0.05 > change[90:].abs().max()
+    far = mel.moved(noise, before, before + 100.0)
+    assert float(far.abs().max()) < 10 ** (24 / 20) * 1.01 * float(noise.abs().max()), "no more than 24 dB"
+
+
+def test_detail_without_a_start_or_a_mel_front_end_is_refused():
+    with pytest.raises(InvalidValueError, match="generate.detail"):
+        Settings(detail="start")
+    with pytest.raises(InvalidValueError, match="only a model with a mel front end"):
+        text_to_audio.TextToAudio.decode_onto(type("Pretrained", (), {"mel": None})(), *torch.zeros(3, 1, 4))
