@@ -46,7 +46,9 @@ class Loop:
         seed: of batches and noise.
         stream: 0 or 1: phases of one training that must not draw the same numbers have different ones.
         betas: AdamW's.
-        weight_decay: AdamW's.
+        weight_decay: AdamW's; with 0 it is Adam.
+        clip_norm: longest gradient; None leaves it as it is.
+        fused: use torch's one-kernel AdamW (CPU and CUDA); None leaves the choice to torch.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class Loop:
         stream: int,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 1e-3,
+        clip_norm: float | None = 1.0,
+        fused: bool | None = None,
     ) -> None:
         self.context, self.phase, self.steps, self.seed, self.stream, self.schedule = context, phase, steps, seed, stream, schedule
-        self.parameters = list(parameters)
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=schedule(0), betas=betas, weight_decay=weight_decay)
+        self.parameters, self.clip_norm = list(parameters), clip_norm
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=schedule(0), betas=betas, weight_decay=weight_decay, fused=fused)
         self.curves: dict[str, list[float]] = {"loss": []}
 
     @property
@@ -99,7 +103,8 @@ class Loop:
                 )  # fmt: skip
             self.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            if self.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
             self.optimizer.step()
             after(step)
             self._report(step)
