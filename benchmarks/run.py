@@ -9,7 +9,13 @@ from typing import Any
 
 from core.errors import InvalidValueError, nearest
 
-BENCHMARKS = {"engine": ("benchmarks.engine", "benchmarks.throughput"), "synthio.speed": ("benchmarks.synthio_speed",)}
+BENCHMARKS = {
+    "engine": ("benchmarks.engine", "benchmarks.throughput"),
+    "synthio.speed": ("benchmarks.synthio_speed",),
+    "syntone.metrics": ("benchmarks.syntone_metrics",),
+    "syntone.synthesis": ("benchmarks.syntone_synthesis",),
+    "syntone.training": ("benchmarks.syntone_training",),
+}
 """Modules by benchmark; a name that begins with a flow's measures a claim about that flow."""
 
 
