@@ -52,8 +52,27 @@ def write_spectrogram(path: Path, source: Path) -> None:
         mpl.image.imsave(temporary, picture, format="png")
 
 
+SCHEMES = (
+    ":root{--ink:#1c2024;--soft:#666e78;--accent:#3557c4}"
+    "@media (prefers-color-scheme:dark){:root{--ink:#e7eaee;--soft:#9aa4b0;--accent:#8ea8ff}}"
+)
+"""The pages' colours by day and by night, for a drawing in a file of its own, which sees no page's variables."""
+
+
+def standalone(figure: Figure) -> str:
+    """Return a figure, laid out by who drew it, as an SVG file that follows the reader's light or dark scheme, in a page's image too."""
+    text = _written(figure)
+    end = text.index(">", text.index("<svg")) + 1
+    return f"{text[:end]}<style>{SCHEMES}</style>{text[end:]}"
+
+
 def _svg(figure: Figure) -> str:
     figure.tight_layout()
+    return _written(figure)
+
+
+def _written(figure: Figure) -> str:
+    """Return a figure as SVG, laid out as it is."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "synthloom", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -117,6 +136,38 @@ def intervals(rows: Sequence[tuple[str, Sequence[float], tuple[float, float] | N
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(x)
     axes.grid(axis="x", color=INK, alpha=0.2)
+    return _svg(figure)
+
+
+def heat_map(
+    values: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], full: Sequence[float], labels: tuple[str, str]
+) -> str:
+    """Return an SVG of a table of numbers that are not negative, the number in each cell.
+
+    Args:
+        values: [rows, columns]; what is not finite is drawn as a dash.
+        rows: names, top to bottom.
+        columns: names, left to right.
+        full: value of a full cell, for each row [rows].
+        labels: what the columns and what the rows are.
+    """
+    words = 0.08 * max(len(name) for name in rows)
+    figure = Figure(figsize=(0.8 + words + 0.5 * len(columns), 1.0 + 0.42 * len(rows)))
+    axes = _axes(figure)
+    for (row, column), value in np.ndenumerate(values):
+        known = bool(np.isfinite(value))
+        share = float(np.clip(value / full[row], 0, 1)) if known and full[row] > 0 else 0.0
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=FILL, alpha=share, linewidth=0))
+        colour = "white" if share >= WHITE_FROM else TEXT
+        axes.text(column, row, f"{value:.2f}" if known else "–", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    for label in axes.get_yticklabels():
+        label.set_color(TEXT)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     return _svg(figure)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from core import statistics, tables
 from core.errors import InvalidValueError
-from tasks.report import statistics
 from tasks.report.spec import ArmRun, Settings
 
 Array = npt.NDArray[np.float64]
@@ -275,10 +275,6 @@ def as_text(parts: Sequence[tuple[Section, Sequence[dict[str, str]]]]) -> str:
         columns = [("arm", "arm"), ("test", f"test {section.arms[0].metric} %"), ("sd", "sd"), ("delta", "Δ"),
                    ("delta_interval", UNITS[section.unit][0].split(",")[0]), ("p", "p"), ("val", "val %"), ("clips", "clips"),
                    ("draws", "draws"), ("seeds", "seeds")]  # fmt: skip
-        widths = [max(len(title), *(len(row[name]) for row in table)) for name, title in columns]
         lines = [section.size] if len(parts) > 1 else []
-        for cells in ([title for _, title in columns], *([row[name] for name, _ in columns] for row in table)):
-            padded = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(cells, widths, strict=True))]
-            lines.append("  ".join(padded))
-        made.append("\n".join(lines))
+        made.append("\n".join([*lines, tables.as_text(dict(columns), table)]))
     return "\n\n".join(made)

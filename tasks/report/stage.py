@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from core import atomic
+from core import atomic, statistics
 from core.context import Context
 from core.gallery import pictures
 from core.gallery.page import render, trusted
-from tasks.report import clips, scores, statistics, synthetic, tables
+from tasks.report import clips, scores, synthetic, tables
 from tasks.report.spec import Request, Result
 
 MOST_CURVES = 12

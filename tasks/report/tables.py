@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from core import atomic
+from core import atomic, tables
+from core.tables import escaped
 from tasks.report.scores import UNITS, Section
 
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\ldots{}", "–": "--", "−": "$-$", "Δ": r"$\Delta$", "×": r"$\times$",
-}  # fmt: skip
 COLUMNS = (
     "arm", "test", "sd", "delta", "delta_interval", "p", "p_sign_flip", "interval", "delta_interval_runs", "f1", "val", "clips", "draws",
     "seeds",
@@ -50,15 +46,7 @@ def titles(section: Section) -> dict[str, str]:
 
 def markdown(section: Section, table: Sequence[dict[str, str]], headline: str) -> str:
     """Return one section's table; a bar in an arm's name ends no cell."""
-    columns = titles(section)
-    lines = [headline, "", "| " + " | ".join(title.replace("|", "\\|") for title in columns.values()) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row[name].replace("|", "\\|") for name in columns) + " |" for row in table]
-    return "\n".join(lines) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Return text with LaTeX's own characters escaped, and minus signs before numbers."""
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", "".join(LATEX.get(character, character) for character in text))
+    return f"{headline}\n\n{tables.markdown(titles(section), table)}"
 
 
 def latex(parts: Sequence[tuple[Section, Sequence[dict[str, str]]]]) -> str:

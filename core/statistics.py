@@ -1,4 +1,4 @@
-"""Means, intervals and paired tests for arms that were scored on the same draws, seeds and test clips."""
+"""Means, intervals and tests for arms scored on the same draws, seeds and test clips, and for methods trained with several seeds."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ def paired_t(differences: Array) -> float | None:
         return 1.0 if abs(float(differences.mean())) < 1e-12 else 0.0
     statistic = float(differences.mean()) / (spread / np.sqrt(len(differences)))
     return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+
+
+def welch_t(first: Array, second: Array) -> float | None:
+    """Return the two-sided p of Welch's (1947) t-test of two means of independent runs; None unless both sides have two runs.
+
+    Runs that are all the same leave no spread to test against: p is 1 when the means agree, 0 otherwise.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    parts = np.array([values.var(ddof=1) / len(values) for values in (first, second)])
+    difference = abs(float(first.mean() - second.mean()))
+    if parts.sum() < 1e-24:
+        return 1.0 if difference < 1e-12 else 0.0
+    degrees = float(parts.sum() ** 2 / (parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(second) - 1)))
+    return float(2 * stats.t.sf(difference / np.sqrt(parts.sum()), degrees))
 
 
 def exact_sign_flip(differences: Array) -> float | None:

@@ -1,0 +1,1 @@
+"""Shows and sounds what a trained autoencoder does: reconstructions, samples, traversals, its codes by factor."""

@@ -1,0 +1,1 @@
+"""Makes the page and the tables of a finished disentanglement study."""
