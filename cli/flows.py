@@ -16,6 +16,7 @@ from core.store import Store
 
 FLOWS = {
     "synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone",
+    "syntone": "clips with known factors, autoencoders that find them, and metrics that say how well",
     "regenerate": "keep a published dataset fresh: run what is stale, publish a new version",
 }
 

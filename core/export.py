@@ -22,7 +22,14 @@ SHARD_CLIPS = 1000
 
 
 def collect(root: Path, folders: Sequence[str]) -> pd.DataFrame:
-    """Return the accepted clips of several dataset folders as one table; a clip that occurs twice is taken once."""
+    """Return the accepted clips of several dataset folders as one table; a clip that occurs twice is taken once.
+
+    Raises:
+        InvalidValueError: the run made no dataset of single clips.
+    """
+    if not folders:
+        hint = "a grid leaves by export_to=FOLDER, as Parquet, WebDataset (synthesize_grid.form) or .npz (synthesize_grid.npz)"
+        raise InvalidValueError("made no dataset of single clips", where="export", allowed="a run of synthio", received="none", hint=hint)
     tables = [manifest.accepted(manifest.read(root / folder)) for folder in folders]
     joined = pd.concat(tables, ignore_index=True)
     return joined.drop_duplicates("clip_id", keep="last").sort_values("clip_id").reset_index(drop=True)
