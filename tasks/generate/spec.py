@@ -32,6 +32,10 @@ class Settings:
     """Share of the start, in time, that comes from a second gold clip of the same class, in stretches with smooth random boundaries."""
     init_roll: bool = False
     """Shift the start in time by a random amount, around the end; the second clip of ``init_mix`` by another."""
+    init_speed: float = 0.0
+    """Play the start faster or slower by a random factor from 1 / (1 + this) to 1 + this: pitch and tempo change together, as on tape."""
+    init_tilt_db: float = 0.0
+    """Standard deviation of a random smooth filter over the start, in dB at five places of the spectrum: another microphone or distance."""
     detail: Literal["generated", "start"] = "generated"
     """Where phase and fine structure come from. ``generated``: the model alone, by Griffin-Lim or its own decoder. ``start``: what the
     model changed is laid over the start as a filter that varies in time and frequency, so that the decoder loses nothing recorded."""
@@ -59,9 +63,12 @@ class Settings:
         check_range("generate.init_mix", self.init_mix, 0.0, 0.95)
         check_range("generate.cfg_scale", self.cfg_scale, 0.0, 100.0)
         check_range("generate.batch_size", self.batch_size, 1, 4096)
-        if (self.init_mix or self.init_roll) and not self.initialize_audio:
-            hint = "set initialize_audio=true: without it there is no start to mix or roll"
-            raise InvalidValueError("has no effect", where="generate.init_mix, init_roll", received=self.init_mix or True, hint=hint)
+        check_range("generate.init_speed", self.init_speed, 0.0, 1.0)
+        check_range("generate.init_tilt_db", self.init_tilt_db, 0.0, 24.0)
+        variations = [name for name in ("init_mix", "init_roll", "init_speed", "init_tilt_db") if getattr(self, name)]
+        if variations and not self.initialize_audio:
+            hint = "set initialize_audio=true: without it there is no start to vary"
+            raise InvalidValueError("has no effect", where=f"generate.{', '.join(variations)}", received=variations, hint=hint)
         if self.detail == "start" and not self.initialize_audio:
             hint = "set initialize_audio=true: without it there is no start to take the detail from"
             raise InvalidValueError("has no effect", where="generate.detail", allowed="generated", received=self.detail, hint=hint)

@@ -94,12 +94,8 @@ class _Work:
             "precision": self.precision, "init_noise_level": s.init_noise_level if start else None, "model": self.request.model,
         }  # fmt: skip
         if start:
-            parameters |= {
-                "init_mix": s.init_mix if start.partner else 0.0,
-                "init_roll": s.init_roll,
-                "partner": start.partner,
-                "detail": s.detail,
-            }
+            parameters |= {name: getattr(s, name) for name in ("init_roll", "init_speed", "init_tilt_db", "detail")}
+            parameters |= {"init_mix": s.init_mix if start.partner else 0.0, "partner": start.partner}
         if job.revised_from:
             parameters["revised_from"] = job.revised_from
         parents = [job.gold_id, start.partner] if start and start.partner else [job.gold_id]

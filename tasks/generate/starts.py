@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import soxr
 import torch
 
 from core import audio
@@ -17,6 +18,7 @@ from tasks.text_to_audio.model import TextToAudio
 REMEMBERED = 64
 STRETCHES = 6
 """About so many turns of the random curve that decides which clip a moment comes from."""
+TILT_PLACES = 5
 CROSSFADE = 0.04
 """Width of a crossover, as a share of the length."""
 
@@ -55,29 +57,38 @@ class Starts:
     def start(self, job: Job) -> Start:
         """Return a clip's start; every random choice in it hangs on the clip's own seed."""
         settings, rng = self._settings, np.random.default_rng([job.seed, 1])
-        own = self._rolled(self.sound(job.gold_path), rng)
-        latent = self._encoded(job.gold_path, own, settings.init_roll)
+        own = self._varied(self.sound(job.gold_path), len(self.sound(job.gold_path)), rng)
+        latent = self._encoded(job.gold_path, own)
         others = [item for item in self._of_label.get(job.label, []) if item[0] != job.gold_id]
         if not settings.init_mix or not others:
             return Start(latent, own)
         partner, path = others[int(rng.integers(len(others)))]
         other = self.sound(path)
-        # A shorter partner is repeated: its stretches must not fall into the silence behind it.
-        fitted = audio.repeat_to(other, len(own))
         share = crossover(latent.shape[-1], settings.init_mix, rng)
-        fitted = self._rolled(fitted, rng)
-        with_partner = self._encoded(f"{path} {len(own)}", fitted, settings.init_roll)
+        # A shorter partner is repeated: its stretches must not fall into the silence behind it.
+        fitted = self._varied(other, len(own), rng)
+        with_partner = self._encoded(f"{path} {len(own)}", fitted)
         weight = torch.from_numpy(share).to(latent)
         # The latent may cover more than the sound: its canvas is as long as the longest clip.
         moments = np.arange(len(own)) / (self._model.canvas_s * self._model.sample_rate_hz) * (len(share) - 1)
         heard = np.interp(moments, np.arange(len(share)), share).astype(np.float32)
         return Start((1 - weight) * latent + weight * with_partner, (1 - heard) * own + heard * fitted, partner)
 
-    def _rolled(self, sound: audio.Samples, rng: np.random.Generator) -> audio.Samples:
-        return np.roll(sound, int(rng.integers(0, max(1, len(sound))))) if self._settings.init_roll else sound
+    def _varied(self, sound: audio.Samples, length: int, rng: np.random.Generator) -> audio.Samples:
+        """Return a gold clip of the given length under its own random speed, shift and filter."""
+        settings, rate_hz = self._settings, self._model.sample_rate_hz
+        if settings.init_speed:
+            limit = np.log1p(settings.init_speed)
+            sound = soxr.resample(sound, rate_hz, rate_hz / float(np.exp(rng.uniform(-limit, limit)))).astype(np.float32)
+        sound = audio.repeat_to(sound, length)
+        if settings.init_roll:
+            sound = np.roll(sound, int(rng.integers(0, max(1, length))))
+        return tilted(sound, rate_hz, settings.init_tilt_db, rng) if settings.init_tilt_db else sound
 
-    def _encoded(self, name: str, sound: audio.Samples, fresh: bool) -> torch.Tensor:
-        """Encode one sound, alone: lengths differ, and a latent must not depend on its neighbours."""
+    def _encoded(self, name: str, sound: audio.Samples) -> torch.Tensor:
+        """Encode one sound, alone: lengths differ, and a latent must not depend on its neighbours. Unvaried sounds are remembered."""
+        settings = self._settings
+        fresh = bool(settings.init_roll or settings.init_speed or settings.init_tilt_db)
         if not fresh and name in self._latents:
             return self._latents[name]
         latent = self._model.encode(torch.from_numpy(np.ascontiguousarray(sound))[None].to(self._context.device))
@@ -85,6 +96,18 @@ class Starts:
             self._latents = dict(list(self._latents.items())[-REMEMBERED:])
             self._latents[name] = latent
         return latent
+
+
+def tilted(sound: audio.Samples, rate_hz: int, spread_db: float, rng: np.random.Generator) -> audio.Samples:
+    """Return a sound under a random filter without phase.
+
+    Normal gains at five places from 0 to the highest frequency, straight lines in dB between them, on the Bark scale (Traunmüller,
+    1990), on which equal steps sound equally wide.
+    """
+    frequencies_hz = np.fft.rfftfreq(len(sound), 1 / rate_hz)
+    bark = 26.81 * frequencies_hz / (1960 + frequencies_hz) - 0.53
+    gains_db = np.interp(bark, np.linspace(bark[0], bark[-1], TILT_PLACES), rng.normal(0, spread_db, TILT_PLACES))
+    return np.fft.irfft(np.fft.rfft(sound) * 10 ** (gains_db / 20), len(sound)).astype(np.float32)
 
 
 def crossover(frames: int, share: float, rng: np.random.Generator) -> np.ndarray:

@@ -80,8 +80,9 @@ class Mel:
     def moved(self, sounds: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
         """Return sounds [batch, samples], filtered over time so that their log-mels move as from ``before`` to ``after``.
 
-        The filter is the difference of the two, at most ``MOST_GAIN_DB`` up or down, laid over the sounds' own short-time spectra: phases,
-        harmonics and transients stay theirs, and what the autoencoder loses is in both and cancels. Equal mels return the sounds as they are.
+        The filter is the difference of the two, at most ``MOST_GAIN_DB`` up or down, laid over the sounds' own short-time spectra:
+        phases, harmonics and transients stay theirs, and what the autoencoder loses is in both and cancels. Equal mels return the sounds
+        as they are.
 
         Args:
             sounds: what is filtered, [batch, samples].

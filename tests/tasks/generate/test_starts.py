@@ -10,7 +10,7 @@ from core.errors import InvalidValueError
 from tasks.generate.jobs import jobs
 from tasks.generate.spec import Request, Settings
 from tasks.generate.stage import run, run_shards
-from tasks.generate.starts import Starts, crossover
+from tasks.generate.starts import Starts, crossover, tilted
 from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.codec import FrontEnd, Mel
 
@@ -170,7 +170,7 @@ def test_validation_clips_never_reach_the_generator(data_root):
         generate(data_root, "leaky", clips="stages/caption/leaky")
     with pytest.raises(InvalidValueError, match="not train clips"):
         generate(data_root, "leaky2", gold="stages/caption/leaky", **FROM_GOLD, init_mix=0.5)
-    with pytest.raises(InvalidValueError, match="no start to mix"):
+    with pytest.raises(InvalidValueError, match="no start to vary"):
         Settings(init_mix=0.5)
 
 
@@ -202,7 +202,35 @@ def test_filter_moves_a_sound_by_what_the_mels_say():
 
 
 def test_detail_without_a_start_or_a_mel_front_end_is_refused():
-    with pytest.raises(InvalidValueError, match="generate.detail"):
+    with pytest.raises(InvalidValueError, match="no start to take the detail from"):
         Settings(detail="start")
     with pytest.raises(InvalidValueError, match="only a model with a mel front end"):
         text_to_audio.TextToAudio.decode_onto(type("Pretrained", (), {"mel": None})(), *torch.zeros(3, 1, 4))
+
+
+def test_a_start_at_another_speed_has_another_pitch_within_the_limit(data_root):
+    def pitch(sound):
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 17))
+        return float(np.argmax(spectrum)) * RATE / (1 << 17)
+
+    _, work, starts = starts_of(data_root, init_speed=0.25)
+    ratios = [pitch(starts.start(job).sound) / pitch(starts.sound(job.gold_path)) for job in work]
+    assert all(0.79 < ratio < 1.26 for ratio in ratios) and max(ratios) > 1.05 and min(ratios) < 0.95
+    assert all(len(starts.start(job).sound) == len(starts.sound(job.gold_path)) for job in work), "still as long as its gold clip"
+
+
+def test_a_random_filter_is_smooth_seeded_and_as_wide_as_said():
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    gains = []
+    for seed in range(60):
+        made = tilted(noise, RATE, 6.0, np.random.default_rng(seed))
+        ratio = 20 * np.log10(np.abs(np.fft.rfft(made))[1:-1] / np.abs(np.fft.rfft(noise))[1:-1])
+        assert np.abs(np.diff(ratio)).max() < 0.3, "no steps"
+        gains.append(ratio[[100, 2000, 7900]])
+    assert np.std(gains, axis=0) == pytest.approx(6.0, rel=0.35) and np.abs(np.mean(gains, axis=0)).max() < 2.0
+    assert np.array_equal(tilted(noise, RATE, 6.0, np.random.default_rng(3)), tilted(noise, RATE, 6.0, np.random.default_rng(3)))
+
+
+def test_variations_need_a_start():
+    with pytest.raises(InvalidValueError, match="no start to vary"):
+        Settings(init_speed=0.2)
