@@ -1,1 +1,1 @@
-"""Synthesises generic captioned sounds for pretraining text-to-audio and audio–text models."""
+"""Synthesises captioned sounds, named everyday ones and generic ones, for pretraining text-to-audio and audio–text models."""

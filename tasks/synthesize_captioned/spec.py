@@ -1,4 +1,4 @@
-"""Synthesise generic sounds whose captions are true by construction: they are made from the parameters."""
+"""Synthesise named everyday sounds and generic ones; their captions are true by construction: they are made from the parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.contract import Stage, check_range
 
-STAGE = Stage(name="synthesize_captioned", environment="data", version=1, memory_mb=500, time_limit_s=3600)
+STAGE = Stage(name="synthesize_captioned", environment="data", version=2, memory_mb=500, time_limit_s=3600)
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,9 @@ class Settings:
     """Size and make of the set."""
 
     count: int = 600
-    """Number of clips, spread evenly over the families."""
+    """Number of clips, spread evenly over the families of each kind."""
+    named_share: float = 0.7
+    """Share of the clips that are named everyday sounds (a dog, rain, a helicopter, …); the rest are generic ones (a tone, a hiss, …)."""
     duration_s: float = 2.0
     """Length of every clip."""
     sample_rate_hz: int = 16000
@@ -24,6 +26,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_range("synthesize_captioned.count", self.count, 1, 10_000_000)
+        check_range("synthesize_captioned.named_share", self.named_share, 0.0, 1.0)
         check_range("synthesize_captioned.duration_s", self.duration_s, 0.5, 60.0)
         check_range("synthesize_captioned.sample_rate_hz", self.sample_rate_hz, 8000, 96000)
 

@@ -1,4 +1,4 @@
-"""Makes a dataset folder of captioned sounds: single ones, layered pairs and sequences, some in a room, some in noise."""
+"""Makes a dataset folder of captioned sounds: named ones as a microphone records them, generic ones alone, layered and in sequence."""
 
 from __future__ import annotations
 
@@ -8,32 +8,58 @@ import numpy as np
 
 from core import audio, dsp, keys, manifest
 from core.context import Context
+from tasks.synthesize_captioned.everyday import captions, recording
+from tasks.synthesize_captioned.everyday.catalogue import NAMED
 from tasks.synthesize_captioned.families import FAMILIES
 from tasks.synthesize_captioned.spec import STAGE, Request, Result, Settings
+from tasks.synthesize_captioned.words import pick
 
 OPENINGS = ("", "the sound of ", "a recording of ")
 PAIR_SHARE = 0.25
-"""Share of clips made of two sounds."""
+"""Share of generic clips made of two sounds."""
+SECOND_SHARE = 0.08
+"""Share of named clips with another named sound behind them."""
 
 
 def make_clip(settings: Settings, family: str, index: int) -> tuple[audio.Samples, str, int]:
-    """Return one clip, float32 [samples], its caption and its seed."""
+    """Return one clip, float32 [samples], its caption and its seed, which hangs on the set's seed, the family and the clip's index."""
     seed = int.from_bytes(hashlib.sha256(f"{settings.seed}/{family}/{index}".encode()).digest()[:4], "big")
     rng = np.random.default_rng(seed)
     times = dsp.time_axis(settings.duration_s, settings.sample_rate_hz)
-    sound, words = FAMILIES[family](rng, times, settings.sample_rate_hz)
+    sound, caption = (_named if family in NAMED else _generic)(rng, times, settings.sample_rate_hz, family)
+    return sound.astype(np.float32), caption, seed
+
+
+def _named(rng: np.random.Generator, times: dsp.Signal, rate_hz: int, family: str) -> tuple[dsp.Signal, str]:
+    """Return a named sound as a microphone records it, and its caption."""
+    sound, details = NAMED[family].make(rng, times, rate_hz)
+    sound, tail = recording.in_place(dsp.unit_rms(sound), rng, rate_hz)
+    if rng.random() < SECOND_SHARE:
+        other = sorted(NAMED)[int(rng.integers(len(NAMED)))]
+        second, _ = NAMED[other].make(rng, times, rate_hz)
+        sound = dsp.mix_at_snr(sound, second, rng.uniform(8, 15))
+        tail += f" with {pick(rng, NAMED[other].phrases)} in the background"
+    sound, noise = recording.background(sound, rng, rate_hz)
+    level = rng.uniform(-36, -14)
+    sound = dsp.at_level(recording.microphone(sound, rng, rate_hz), level)
+    return recording.cut_off(sound, rng, rate_hz), captions.caption(rng, NAMED[family], details, tail + noise, level < -31)
+
+
+def _generic(rng: np.random.Generator, times: dsp.Signal, rate_hz: int, family: str) -> tuple[dsp.Signal, str]:
+    """Return a generic sound, alone or with a second one, and its caption."""
+    sound, words = FAMILIES[family](rng, times, rate_hz)
     sound, words = dsp.unit_rms(sound), _with_article(words)
     if rng.random() < PAIR_SHARE:
-        sound, words = _paired(rng, times, settings.sample_rate_hz, sound, words)
+        sound, words = _paired(rng, times, rate_hz, sound, words)
     if rng.random() < 0.35:
-        sound = dsp.room(sound, rng, settings.sample_rate_hz, rng.uniform(0.3, 1.2), rng.uniform(0.2, 0.6))
+        sound = dsp.room(sound, rng, rate_hz, rng.uniform(0.3, 1.2), rng.uniform(0.2, 0.6))
         words += " in a reverberant room"
     if rng.random() < 0.3:
         sound = dsp.mix_at_snr(sound, dsp.coloured_noise(rng, len(times), rng.uniform(-6, 0)), rng.uniform(3, 15))
         words += " with background noise"
     level = rng.uniform(-36, -14)
     caption = f"{OPENINGS[int(rng.integers(len(OPENINGS)))]}{'a quiet, ' if level < -30 else ''}{words}".replace("a quiet, a ", "a quiet ")
-    return dsp.at_level(sound, level).astype(np.float32), caption[0].upper() + caption[1:], seed
+    return dsp.at_level(sound, level), caption[0].upper() + caption[1:]
 
 
 def _with_article(words: str) -> str:
@@ -52,13 +78,20 @@ def _paired(rng: np.random.Generator, times: dsp.Signal, rate_hz: int, sound: ds
     return (1 - fade) * sound + fade * second, f"{words} followed by {second_words}"
 
 
+def schedule(settings: Settings, number: int) -> tuple[str, int]:
+    """Return the family of clip ``number`` and which of that family's clips it is; it does not hang on how many clips there are."""
+    before, after = (int(count * settings.named_share + 1e-9) for count in (number, number + 1))
+    families, place = (sorted(NAMED), before) if after > before else (sorted(FAMILIES), number - before)
+    return families[place % len(families)], place // len(families)
+
+
 def run(request: Request, context: Context) -> Result:
-    """Synthesise ``count`` clips, the families in turn."""
-    settings, rows, families = request.settings, [], sorted(FAMILIES)
+    """Synthesise ``count`` clips, the families of each kind in turn."""
+    settings, rows = request.settings, []
     for number in range(settings.count):
-        family = families[number % len(families)]
-        samples, caption, seed = make_clip(settings, family, number // len(families))
-        clip_id = manifest.clip_id(STAGE.name, family, number // len(families), seed, settings.duration_s, settings.sample_rate_hz)
+        family, index = schedule(settings, number)
+        samples, caption, seed = make_clip(settings, family, index)
+        clip_id = manifest.clip_id(STAGE.name, family, index, seed, settings.duration_s, settings.sample_rate_hz)
         path = context.output / "audio" / f"{clip_id}.wav"
         audio.write(path, samples, settings.sample_rate_hz)
         values = {"duration_s": settings.duration_s, "sample_rate_hz": settings.sample_rate_hz, "channels": 1, "split": "train"}
@@ -70,4 +103,4 @@ def run(request: Request, context: Context) -> Result:
         )  # fmt: skip
         context.progress(number + 1, settings.count)
     manifest.write(context.output, manifest.frame(rows))
-    return Result(clips=len(rows), families=tuple(families))
+    return Result(clips=len(rows), families=tuple(sorted({row["label"] for row in rows})))
