@@ -103,4 +103,4 @@ def _existing(text: str, where: str, cwd: Path) -> str:
 
 def show(result: dict[str, Any]) -> str:
     """Return the report's result as the score table for the terminal."""
-    return f"{result['headline']}\n\n{result['table']}"
+    return str(result["table"])

@@ -57,9 +57,10 @@ def _first(methods: Sequence[Method], convention: str, metric: str) -> str:
     order, close = scores.ranking(methods, convention, metric), scores.overlapping(methods, convention, metric)
     if len(order) < 2 or close is None:
         return order[0].spoken
-    return (
-        f"{order[0].spoken}, overlaps {scores.spoken_list([method.spoken for method in close])}" if close else f"{order[0].spoken}, clear"
-    )
+    if not close:
+        return f"{order[0].spoken}, clear"
+    others = "all others" if 1 < len(close) == len(order) - 1 else scores.spoken_list([method.spoken for method in close])
+    return f"{order[0].spoken}, overlaps {others}"
 
 
 def ranking(methods: Sequence[Method], metric: str) -> Table:
