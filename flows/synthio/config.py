@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.contract import build, check_range, to_dict
@@ -130,6 +130,9 @@ class Config(RunSettings):
     """Size of the gold subset drawn from the train split, or several: the study is then made for each."""
     draw_seed: int | tuple[int, ...] = 0
     """Seed of the draw, or several draws; the table averages over them."""
+    turn_folds: bool = False
+    """Cross-validation: draw d has the folds of ``dataset.prepare`` turned on by d places, so that as many draws as folds let every fold
+    test once, and every clip of the dataset judges."""
     training_seeds: tuple[int, ...] = (1, 2)
     """One training per arm, draw and seed."""
     shards: int = 4
@@ -156,7 +159,10 @@ class Config(RunSettings):
             "vanilla": Generator(BASE, "template", filter=False),
             "synthio": Generator(
                 "aligned", "mixcap", 3,
-                generate=generate.Settings(num_iters=4, initialize_audio=True, init_noise_level=0.4, init_mix=0.5, init_roll=True),
+                generate=generate.Settings(
+                    num_iters=4, initialize_audio=True, init_noise_level=0.4, init_mix=0.5, init_roll=True, init_speed=0.25,
+                    init_tilt_db=4.0, detail="start",
+                ),
             ),
         }
     )  # fmt: skip
@@ -198,6 +204,9 @@ class Config(RunSettings):
             raise InvalidValueError(
                 "empty", where="arms, training_seeds, num_samples, draw_seed", allowed="at least one of each", received=()
             )
+        if self.turn_folds and not self.dataset.prepare.fold_column:
+            hint = "set dataset.prepare.fold_column, train_folds, val_folds and test_folds"
+            raise InvalidValueError("nothing to turn", where="turn_folds", allowed="a dataset with folds", received=True, hint=hint)
         self._check_sources()
         self._check_references()
 
@@ -210,6 +219,18 @@ class Config(RunSettings):
     def draws(self) -> tuple[int, ...]:
         """The seeds of the draws, one or more."""
         return (self.draw_seed,) if isinstance(self.draw_seed, int) else self.draw_seed
+
+    def dataset_of(self, draw: int) -> Dataset:
+        """Return the dataset as a draw sees it: with ``turn_folds`` every draw has other folds for train, val and test."""
+        settings = self.dataset.prepare
+        if not self.turn_folds:
+            return self.dataset
+        folds = [*settings.train_folds, *settings.val_folds, *settings.test_folds]
+        places = draw % len(folds)
+        turned = [*folds[places:], *folds[:places]]
+        train, val = len(settings.train_folds), len(settings.train_folds) + len(settings.val_folds)
+        changed = replace(settings, train_folds=tuple(turned[:train]), val_folds=tuple(turned[train:val]), test_folds=tuple(turned[val:]))
+        return replace(self.dataset, prepare=changed)
 
     def classifier(self, arm: Arm) -> ClassifierSettings:
         """Return the classifier's settings for an arm."""

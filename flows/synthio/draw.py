@@ -38,8 +38,8 @@ class Rounds:
 class Draw:
     """One draw of ``num_samples`` gold clips. Asking twice adds nothing, since equal work is one step of the graph."""
 
-    def __init__(self, graph: Graph, config: Config, prepared: str, num_samples: int, seed: int) -> None:
-        self.graph, self.config, self.prepared = graph, config, prepared
+    def __init__(self, graph: Graph, config: Config, prepared: str, num_samples: int, seed: int, lengths: str) -> None:
+        self.graph, self.config, self.prepared, self.lengths = graph, config, prepared, lengths
         self.num_samples, self.seed = num_samples, seed
         several = len(config.sizes) * len(config.draws) > 1
         self.suffix = f", n={num_samples}, draw {seed}" if several else ""
@@ -78,7 +78,7 @@ class Draw:
         if name == BASE:
             # It hears no gold clip, so one serves all draws; what it lacks, alignment brings.
             base = train_text_to_audio.Request(
-                gold="", pretraining=self.pretraining(), lengths=self.prepared, settings=self.config.train_text_to_audio
+                gold="", pretraining=self.pretraining(), lengths=self.lengths, settings=self.config.train_text_to_audio
             )
             return self.graph.add("train_text_to_audio", base).output
         model = self.config.models[name]

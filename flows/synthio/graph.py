@@ -32,7 +32,8 @@ CONFIG = Config
 def title(config: Config) -> str:
     """Return the name of the run."""
     sizes, draws = (", ".join(map(str, values)) for values in (config.sizes, config.draws))
-    return f"synthio · {config.dataset.name} · n={sizes} · {'draws' if len(config.draws) > 1 else 'seed'} {draws}"
+    turned = " · folds turned" if config.turn_folds else ""
+    return f"synthio · {config.dataset.name} · n={sizes} · {'draws' if len(config.draws) > 1 else 'seed'} {draws}{turned}"
 
 
 def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -> FlowPlan:
@@ -50,8 +51,9 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     as_given = to_yaml(config)  # what the page shows holds no path of this machine
     config = _with_absolute_paths(config, cwd)
     graph = Graph(digests)
-    prepared = _prepared(graph, config.dataset, cwd)
-    draws = [Draw(graph, config, prepared, size, seed) for size in config.sizes for seed in config.draws]
+    prepared = {seed: _prepared(graph, config.dataset_of(seed), cwd) for seed in config.draws}
+    lengths = prepared[config.draws[0]]  # the clips are the same in every draw, so one base model serves all
+    draws = [Draw(graph, config, prepared[seed], size, seed, lengths) for size in config.sizes for seed in config.draws]
     # Each draw's sources first, then all trainings: a source that several arms share is made once, and trainings fill every device.
     sources = {draw: {name: draw.source(name) for name in _used(config)} for draw in draws}
     arms = [
@@ -59,7 +61,7 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     ]
     page = graph.add("report", _report(config, draws, sources, arms, command, as_given))
     first = draws[0]
-    exports = [prepared, first.gold, *(folder for rounds in sources[first].values() for folder in rounds.accepted)]
+    exports = [first.prepared, first.gold, *(folder for rounds in sources[first].values() for folder in rounds.accepted)]
     return FlowPlan(graph, title(config), config.dataset.name, page.output, exports)
 
 

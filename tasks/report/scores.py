@@ -105,15 +105,14 @@ def collect(runs: Sequence[ArmRun], resolve: Callable[[str], Path]) -> list[Arm]
         InvalidValueError: trainings that were tested on different clips, scored by different metrics, or are named twice.
     """
     arms: dict[tuple[int, str], Arm] = {}
-    tested: tuple[str, ...] | None = None
+    tested: dict[int, tuple[str, ...]] = {}  # by draw: in a cross-validation every draw has a test fold of its own
     for run in runs:
         result = json.loads((resolve(run.path) / "result.json").read_text())
         found, clips = _read(run, result, resolve(run.path))
-        if tested is not None and clips != tested:
+        if clips != tested.setdefault(run.draw, clips):
             raise InvalidValueError(
-                "other test clips than the first arm's", where=run.path, allowed="the same test clips", received=len(clips)
+                "other test clips than the draw's first training", where=run.path, allowed="the same test clips", received=len(clips)
             )
-        tested = clips
         new = Arm(run.arm, run.num_samples, result.get("metric", "accuracy"), tuple(result["classes"]))
         arm = arms.setdefault((run.num_samples, run.arm), new)
         first = next(iter(arms.values()))

@@ -107,3 +107,28 @@ def test_hub_name_needs_no_folder(tmp_path):
     assert next(step for step in plan.graph if step.stage.name == "train_text_to_audio").request.settings.pretrained.startswith(
         "stabilityai/"
     )
+
+
+def test_turned_folds_let_every_fold_test_once_and_share_the_base_model(tmp_path):
+    root = tmp_path / "clips"
+    root.mkdir()
+    (root / "esc10.csv").write_text("path,label,fold\n")
+    words = [
+        "dataset=esc10",
+        f"dataset.root={root}",
+        "draw_seed=[0,1,2,3,4]",
+        "arms=[{name: a, sources: [gold]}, {name: b, sources: [gold, vanilla]}]",
+    ]
+    plan, labels = steps(tmp_path, *words, "turn_folds=true", "measures=false")
+    folds = [step.request.settings for step in plan.graph if step.stage.name == "prepare"]
+    assert sorted(settings.test_folds for settings in folds) == [("1",), ("2",), ("3",), ("4",), ("5",)]
+    assert all(
+        sorted([*s.train_folds, *s.val_folds, *s.test_folds]) == ["1", "2", "3", "4", "5"] and len(s.train_folds) == 3 for s in folds
+    )
+    assert labels.count("train_text_to_audio") == 1 and "folds turned" in plan.title
+    trained = {(step.request.evaluation, step.request.gold) for step in plan.graph if step.stage.name == "train_ast"}
+    assert len({evaluation for evaluation, _ in trained}) == 5 and len(trained) == 5, "each draw is trained and tested on its own folds"
+    still, _ = steps(tmp_path, *words, "measures=false")
+    assert len([step for step in still.graph if step.stage.name == "prepare"]) == 1
+    with pytest.raises(InvalidValueError, match="nothing to turn"):
+        steps(tmp_path, "turn_folds=true")

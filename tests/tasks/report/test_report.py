@@ -282,6 +282,10 @@ def test_trainings_that_do_not_belong_together_are_refused(tmp_path):
     table.iloc[1:].to_parquet(tmp_path / other / "predictions.parquet")
     with pytest.raises(InvalidValueError, match="other test clips"):
         collect((ArmRun("a", 1, path), ArmRun("b", 1, other)), lambda path: tmp_path / path)
+    clean = training(tmp_path, "three", 0.5, 1)
+    table.iloc[1:].to_parquet(tmp_path / clean / "predictions.parquet")
+    folds = collect((ArmRun("a", 1, path, 50, 0), ArmRun("a", 1, clean, 50, 1)), lambda path: tmp_path / path)
+    assert [len(run.correct) for run in folds[0].runs] == [40, 39], "another draw may have another test fold"
     with pytest.raises(InvalidValueError, match="rounds"):
         SourceRun("x", ("a", "b"), ("a",))
 
