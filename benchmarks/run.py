@@ -11,6 +11,7 @@ from core.errors import InvalidValueError, nearest
 
 BENCHMARKS = {
     "engine": ("benchmarks.engine", "benchmarks.throughput"),
+    "doppelgangers.render": ("benchmarks.synthesiser_speed",),
     "synthio.speed": ("benchmarks.synthio_speed",),
     "syntone.metrics": ("benchmarks.syntone_metrics",),
     "syntone.synthesis": ("benchmarks.syntone_synthesis",),

@@ -126,9 +126,9 @@ def _plan(words: list[str]) -> int:
 def _setup(words: list[str]) -> int:
     from core import environments
 
-    for name in words or [name for name in environments.names() if name != "test"]:
+    for name in words or [name for name in environments.needed() if name != "test"]:
         environments.python(name)  # refuses unknown names before the first one is built
-    for name in words or [name for name in environments.names() if name != "test"]:
+    for name in words or [name for name in environments.needed() if name != "test"]:
         if not environments.build(name, print):
             print(f"{name}: up to date")
     return 0

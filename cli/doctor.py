@@ -52,7 +52,7 @@ def _environments() -> list[Finding]:
     return [
         Finding(f"environment {name}", "ok", "built from the present lock", "") if environments.is_ready(name)
         else Finding(f"environment {name}", "warn", "not built, or its lock changed", f"./run.sh setup {name} (a run does it by itself)")
-        for name in environments.names()
+        for name in environments.needed()
     ]  # fmt: skip
 
 

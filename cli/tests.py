@@ -78,7 +78,7 @@ def run_tests(words: Sequence[str]) -> int:
         groups = grouped([keys.ROOT / "tests"])
     if not groups:
         raise InvalidValueError("no tests there", where="test", allowed="files or folders below tests/", received=list(words))
-    for environment in [*environments.names(), *groups]:  # integration tests start stages of every environment
+    for environment in [*environments.needed(), *groups]:  # integration tests start stages of every environment
         environments.build(environment, lambda text: print(text, flush=True))
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -22,6 +22,10 @@ MARKER = "synthloom-env.json"
 """Written into a finished ``.venv``; an environment without it, or with another lock's digest, is built anew."""
 
 
+OPTIONAL = "optional.txt"
+"""Stands in the folder of an environment that no flow needs, and says what it is for; it is built when somebody asks for it."""
+
+
 class EnvironmentBuildError(SynthloomError):
     """uv could not build an environment; the message carries the end of uv's own output."""
 
@@ -29,6 +33,11 @@ class EnvironmentBuildError(SynthloomError):
 def names(root: Path = ROOT) -> list[str]:
     """Return the environments the project defines, sorted."""
     return sorted(path.parent.name for path in (root / "envs").glob("*/requirements.txt"))
+
+
+def needed(root: Path = ROOT) -> list[str]:
+    """Return the environments that flows and tests need: all but the optional ones."""
+    return [name for name in names(root) if not (root / "envs" / name / OPTIONAL).is_file()]
 
 
 def python(name: str, root: Path = ROOT) -> Path:
