@@ -15,14 +15,11 @@ from tasks.train_vae import clips, recipe
 from tasks.train_vae.looking import encode_all, reconstruction_error
 from tasks.train_vae.spec import Request, Result
 from tasks.train_vae.training import Trainee, collapsed
-from tasks.training.loop import CHECKPOINT
+from tasks.training.loop import CHECKPOINT, thinned
 from tasks.vae_models import network
 from tasks.vae_models.gaussians import active_units, kl_to_prior
 from tasks.vae_models.network import VAEDeep
 from tasks.vae_models.objectives import build
-
-CURVE_POINTS = 400
-"""Most points of a curve over the steps; longer ones are averaged over blocks of steps."""
 
 
 def run(request: Request, context: Context) -> Result:
@@ -81,10 +78,3 @@ def _write(trainee: Trainee, result: Result, mean: Tensor, log_variance: Tensor)
         "looked_at": "val" if len(data.val) else "train",
     }  # fmt: skip
     atomic.write_json(folder / "training.json", {**to_dict(result), **about})
-
-
-def thinned(values: list[float]) -> list[list[float]]:
-    """Return a curve as [step, value], averaged over blocks of steps where it is long; a point stands at its block's last step."""
-    size = -(-len(values) // CURVE_POINTS)
-    blocks = [(start, values[start : start + size]) for start in range(0, len(values), size)]
-    return [[start + len(block), sum(block) / len(block)] for start, block in blocks]

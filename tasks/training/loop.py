@@ -16,6 +16,8 @@ from core.errors import InvalidValueError
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY_S = 30.0
+CURVE_POINTS = 400
+"""Most points of a curve that is written; see :func:`thinned`."""
 REPORT_EVERY = 25
 """Steps between two reports of the curves; each reports the mean over that many steps."""
 
@@ -127,6 +129,13 @@ class Loop:
         """Go on from a checkpoint."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.curves = {name: list(values) for name, values in state["curves"].items()}
+
+
+def thinned(values: list[float]) -> list[list[float]]:
+    """Return a curve as [step, value], averaged over blocks of steps where it is long; a point stands at its block's last step."""
+    size = -(-len(values) // CURVE_POINTS)
+    blocks = [(start, values[start : start + size]) for start in range(0, len(values), size)]
+    return [[start + len(block), sum(block) / len(block)] for start, block in blocks]
 
 
 class AveragedWeights:

@@ -11,8 +11,9 @@ from tasks.train_vae import clips, training
 from tasks.train_vae.clips import Rows
 from tasks.train_vae.looking import encode_all
 from tasks.train_vae.spec import METHODS, Request, Settings
-from tasks.train_vae.stage import run, thinned
+from tasks.train_vae.stage import run
 from tasks.training import loop
+from tasks.training.loop import thinned
 from tasks.vae_models.gaussians import active_units, kl_to_prior
 from tasks.vae_models.network import VAEDeep, load, parameter_count
 from tests.tasks.train_vae.grids import FOLDER, features, train

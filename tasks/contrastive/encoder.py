@@ -1,0 +1,100 @@
+"""The encoder, from sound to embedding, and how a trained one is kept in a folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import atomic
+from core.errors import InvalidValueError
+from tasks.contrastive.features import front_end
+from tasks.contrastive.network import ResNet18
+
+MODEL = "model.pt"
+"""File of an encoder below its folder: ``state`` and ``config``, tensors and plain values only."""
+SIZES = ("front_end", "sample_rate_hz", "dimensions", "channels", "width")
+
+
+class Encoder(nn.Module):
+    """A front end and the network behind it.
+
+    Args:
+        front_end_name: ``vggish`` or ``simple``.
+        sample_rate_hz: of the sounds.
+        dimensions: of an embedding.
+        channels: 1 or 3, see :class:`ResNet18`.
+        width: channels of the network's first layer.
+    """
+
+    def __init__(
+        self, front_end_name: str = "vggish", sample_rate_hz: int = 16000, dimensions: int = 512, channels: int = 1, width: int = 64
+    ) -> None:
+        super().__init__()
+        self.config = dict(zip(SIZES, (front_end_name, sample_rate_hz, dimensions, channels, width), strict=True))
+        self.features = front_end(front_end_name, sample_rate_hz)
+        self.network = ResNet18(dimensions, channels, width)
+        self.dimensions, self.sample_rate_hz = dimensions, sample_rate_hz
+
+    def forward(self, sounds: Tensor, every: bool = False) -> Tensor:
+        """Return embeddings [sounds, dimensions] of the first stretch of sounds [sounds, samples]; ``every``: with all layers' means."""
+        return self.network(self.features(sounds), every)
+
+    def weights(self) -> int:
+        """Return the number of trained weights."""
+        return sum(part.numel() for part in self.network.parameters())
+
+
+def save(folder: Path, encoder: Encoder, about: dict[str, Any]) -> None:
+    """Write an encoder; the same weights give the same bytes.
+
+    Args:
+        folder: where :data:`MODEL` goes.
+        encoder: the weights.
+        about: plain values that are kept in ``config`` beside the sizes (seed, settings, step).
+    """
+    state = {name: part.detach().cpu().contiguous().clone() for name, part in encoder.network.state_dict().items()}
+    buffer = io.BytesIO()  # saved to a path, the archive would hold the temporary file's random name
+    torch.save({"state": state, "config": {**about, **encoder.config}}, buffer)
+    atomic.write_bytes(folder / MODEL, buffer.getvalue())
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> Encoder:
+    """Return a trained encoder in evaluation mode; ``path`` is its folder or the file itself.
+
+    Raises:
+        InvalidValueError: there is none.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        raise InvalidValueError(
+            "no trained encoder", where=str(path), allowed=f"a folder of train_contrastive with {MODEL}", received=file.name
+        )
+    saved = torch.load(file, weights_only=True, map_location="cpu")
+    encoder = Encoder(*(saved["config"][name] for name in SIZES))
+    encoder.network.load_state_dict(saved["state"])
+    return frozen(encoder, device)
+
+
+def random_encoder(seed: int, sizes: dict[str, Any], device: str | torch.device = "cpu") -> Encoder:
+    """Return an untrained encoder in evaluation mode; the same seed gives the same weights as a training's first ones.
+
+    Args:
+        seed: of the weights.
+        sizes: arguments of :class:`Encoder` by the names of :data:`SIZES`; missing ones are its defaults.
+        device: where it goes.
+    """
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    names = {"front_end": "front_end_name"}
+    encoder = Encoder(**{names.get(name, name): sizes[name] for name in SIZES if name in sizes})
+    torch.set_rng_state(generator_state)
+    return frozen(encoder, device)
+
+
+def frozen(encoder: Encoder, device: str | torch.device) -> Encoder:
+    """Return the encoder on a device, ready to embed; channels last in memory, as its convolutions like it."""
+    return encoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)

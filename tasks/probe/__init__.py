@@ -1,0 +1,1 @@
+"""Scores embeddings: how well a simple classifier on top of them names the clips' labels."""

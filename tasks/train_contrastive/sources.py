@@ -1,0 +1,211 @@
+"""Where pairs come from: the synthesiser's endless stream, or two views of real clips. A pair hangs on its key and on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import audio
+from core.context import Context
+from core.contract import to_dict
+from tasks.synthesiser import build
+from tasks.synthesiser.pairs import Pairs, stream
+from tasks.train_contrastive.clips import Clip, Clips, find
+from tasks.train_contrastive.spec import Request, Settings
+
+RANK = 0
+"""Of the synthesiser's stream, for every rank: each works on its part of the whole batch, whatever their number."""
+
+
+@dataclass
+class Views:
+    """Two views of each pair."""
+
+    first: Tensor
+    """[pairs, samples]."""
+    second: Tensor
+    """[pairs, samples]."""
+    saturation: float | None = None
+    """Share of perturbed parameters held at a bound; None for real sounds."""
+    parameters: dict[str, Tensor] | None = None
+    """Synthesised: unit parameters [pairs, parameters] as drawn (``drawn``) and of both views (``first``, ``second``)."""
+
+
+class Source(Protocol):
+    """What a training asks for."""
+
+    digest: str
+    """Of what the pairs are made from."""
+    clips: int
+    """Real clips trained on."""
+
+    def keys(self, step: int, pairs: int) -> list[int]:
+        """Return the keys of a step's whole batch."""
+
+    def held_out(self, batch: int, pairs: int) -> list[int]:
+        """Return the keys of one of the batches that are only looked at; fewer where there are no more."""
+
+    def views(self, keys: list[int]) -> Views:
+        """Return the views of pairs."""
+
+    def identity(self, key: int) -> str:
+        """Return what a pair's random choices hang on, besides the seed."""
+
+
+class Synthesised:
+    """Pairs of the synthesiser.
+
+    Args:
+        settings: synthesiser and perturbation.
+        seed: of the stream.
+        device: where sounds are rendered.
+    """
+
+    clips = 0
+
+    def __init__(self, settings: Settings, seed: int, device: str) -> None:
+        self.seed, self.device = seed, device
+        self.synthesiser = build(
+            settings.synth, settings.sample_rate_hz, settings.duration_s, settings.control_rate_hz, filtered=settings.filtered,
+            transients=settings.transients, events=settings.events,
+        )  # fmt: skip
+        self.pairs = Pairs(
+            self.synthesiser, settings.delta, settings.one_sided, settings.group_deltas, settings.frozen, settings.sampling
+        )  # fmt: skip
+        self.digest = digest(*(f"{name}={to_dict(getattr(settings, name))}" for name in SYNTHESISED))
+
+    def keys(self, step: int, pairs: int) -> list[int]:
+        """See :class:`Source`."""
+        return stream(self.seed, RANK, step, pairs)
+
+    def held_out(self, batch: int, pairs: int) -> list[int]:
+        """See :class:`Source`."""
+        return stream(self.seed, RANK, batch, pairs, part="val")
+
+    def identity(self, key: int) -> str:
+        """See :class:`Source`."""
+        return str(key)
+
+    @torch.no_grad()
+    def views(self, keys: list[int]) -> Views:
+        """See :class:`Source`."""
+        made = self.pairs.batch(keys, self.device)
+        return Views(made.first, made.second, made.saturation, {"drawn": made.u, "first": made.u1, "second": made.u2})
+
+    def unusual(self) -> str:
+        """Say how many of the sounds so far were silent or no numbers."""
+        tally = self.synthesiser.tally
+        return f"{tally.sounds} sounds rendered, {tally.silent} of them silent, {tally.not_finite} not finite"
+
+
+SYNTHESISED = (
+    "synth", "delta", "group_deltas", "frozen", "one_sided", "sampling", "filtered", "transients", "events", "sample_rate_hz",
+    "duration_s", "control_rate_hz",
+)  # fmt: skip
+"""Settings that the synthesised pairs hang on."""
+
+
+class Recorded:
+    """Two views of real clips, every clip once a pass, in an order of each pass's own.
+
+    Args:
+        found: the clips.
+        settings: views and split.
+        seed: of orders and stretches.
+        context: for the log.
+    """
+
+    def __init__(self, found: Clips, settings: Settings, seed: int, context: Context) -> None:
+        self.seed, self.settings = seed, settings
+        ordered = sorted(found.clips, key=lambda clip: digest(seed, "split", clip.clip_id))
+        wanted = max(1, min(len(ordered), round(settings.train_fraction * len(ordered))))
+        self.train, self.rest = ordered[:wanted], ordered[wanted:]
+        self.all, self.found, self.clips, self.digest = ordered, found, wanted, found.digest
+        if not self.rest:
+            context.log(
+                f"train_fraction {settings.train_fraction} of {len(ordered)} clips leaves none to look at; looking at training clips"
+            )
+        self._order: tuple[int, list[int]] = (-1, [])
+
+    def keys(self, step: int, pairs: int) -> list[int]:
+        """See :class:`Source`; key = pass · clips + the clip's place."""
+        return [self._key(number) for number in range(step * pairs, (step + 1) * pairs)]
+
+    def _key(self, number: int) -> int:
+        turn, place = divmod(number, len(self.train))
+        if self._order[0] != turn:
+            self._order = (turn, np.random.default_rng([self.seed, turn, 1]).permutation(len(self.train)).tolist())
+        return turn * len(self.all) + self._order[1][place]
+
+    def held_out(self, batch: int, pairs: int) -> list[int]:
+        """See :class:`Source`."""
+        places = range(len(self.train), len(self.all)) if self.rest else range(len(self.train))
+        return list(places[batch * pairs : (batch + 1) * pairs])
+
+    def identity(self, key: int) -> str:
+        """See :class:`Source`."""
+        turn, place = divmod(key, len(self.all))
+        return f"{self.all[place].clip_id}:{turn}"
+
+    def views(self, keys: list[int]) -> Views:
+        """See :class:`Source`."""
+        drawn = [self._two(self.all[key % len(self.all)], generator(self.seed, "stretch", self.identity(key))) for key in keys]
+        first, second = (torch.from_numpy(np.stack([pair[view] for pair in drawn])) for view in (0, 1))
+        return Views(first, second)
+
+    def _two(self, clip: Clip, rng: np.random.Generator) -> tuple[audio.Samples, audio.Samples]:
+        settings = self.settings
+        samples = round(settings.duration_s * settings.sample_rate_hz)
+        return two_views(self.found.read(clip), samples, settings.layers, settings.temporal_jitter, rng)
+
+
+def two_views(
+    sound: audio.Samples, samples: int, layers: int, jitter: bool, rng: np.random.Generator
+) -> tuple[audio.Samples, audio.Samples]:
+    """Return two stretches of a sound, both [samples].
+
+    Args:
+        sound: of any length; a short one is padded with silence at its end.
+        samples: length of a stretch.
+        layers: stretches that a view is the sum of, from different seconds of the sound while there are any; 1 leaves the level as it is.
+        jitter: give each view places of its own; otherwise the views are the same.
+        rng: where the places come from.
+    """
+    padded = audio.fit_length(sound, max(samples, len(sound)))
+    most = len(padded) - samples  # a clip of just this length has one place, which is fine
+    found = []
+    for _ in range(2 if jitter else 1):
+        if layers == 1:
+            starts = np.array([rng.integers(most + 1)])
+        else:
+            slices = rng.permutation(len(padded) // samples)[:layers]
+            starts = np.minimum(slices * samples + (rng.integers(samples) if jitter else 0), most)
+        mixed = np.sum([padded[start : start + samples] for start in starts], axis=0, dtype=np.float32)
+        found.append(mixed / max(1e-6, float(np.abs(mixed).max())) if layers > 1 else mixed)
+    return found[0].astype(np.float32), found[-1].astype(np.float32)
+
+
+def open_source(request: Request, context: Context) -> Source:
+    """Return the request's source of pairs.
+
+    Raises:
+        InvalidValueError: no usable clips, or clips that are not train clips.
+    """
+    if request.clips or request.folder:
+        return Recorded(find(request, context), request.settings, request.seed, context)
+    return Synthesised(request.settings, request.seed, context.device)
+
+
+def digest(*parts: Any) -> str:
+    """Return a SHA-256 over values as text."""
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def generator(*parts: Any) -> np.random.Generator:
+    """Return a random generator that hangs on some values."""
+    return np.random.default_rng(int(digest(*parts)[:32], 16))
