@@ -17,6 +17,7 @@ from core.store import Store
 FLOWS = {
     "synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone",
     "syntone": "clips with known factors, autoencoders that find them, and metrics that say how well",
+    "doppelgangers": "an encoder taught by synthetic twins, frozen and probed beside untrained ones",
     "regenerate": "keep a published dataset fresh: run what is stale, publish a new version",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.contract import build, check_range, to_dict
 from core.errors import InvalidValueError, nearest
+from flows.datasets import DEMO, Dataset
 from flows.settings import RunSettings
 from tasks.align_text_to_audio import spec as align_text_to_audio
 from tasks.augment import spec as augment
@@ -16,12 +17,10 @@ from tasks.describe.spec import Settings as DescribeSettings
 from tasks.generate import spec as generate
 from tasks.make_pairs import spec as make_pairs
 from tasks.measure_synthetic import spec as measure_synthetic
-from tasks.prepare import spec as prepare
 from tasks.report import spec as report
 from tasks.retrieve import spec as retrieve
 from tasks.stratify import spec as stratify
 from tasks.synthesize_captioned import spec as synthesize_captioned
-from tasks.synthesize_demo import spec as synthesize_demo
 from tasks.train_ast import spec as train_ast
 from tasks.train_ast.spec import Settings as ClassifierSettings
 from tasks.train_clap import spec as train_clap
@@ -29,28 +28,6 @@ from tasks.train_text_to_audio import spec as train_text_to_audio
 
 GOLD, BASE = "gold", "base"
 """Names that are always there: the gold clips as a source, the model before any alignment."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Where the labelled clips come from (``configs/datasets/*.yaml``)."""
-
-    name: str
-    """Short name, shown everywhere."""
-    root: str = ""
-    """Folder with the audio; empty: the dataset is synthesised by the project itself."""
-    csv: str = ""
-    """Table of clips, relative to ``root``."""
-    val_csv: str = ""
-    """Table of the validation clips, where the splits come in tables of their own."""
-    test_csv: str = ""
-    """Table of the test clips, likewise."""
-    domain: str = "everyday sounds"
-    """What kind of sounds these are, in words; goes into caption prompts."""
-    synthesize: synthesize_demo.Settings = field(default_factory=synthesize_demo.Settings)
-    """How to synthesise the demo dataset, when ``root`` is empty."""
-    prepare: prepare.Settings = field(default_factory=prepare.Settings)
-    """Columns, folds and checks."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +101,7 @@ class Arm:
 class Config(RunSettings):
     """A whole ``synthio`` run."""
 
-    dataset: Dataset = Dataset(name="demo", prepare=prepare.Settings(split_column="split"))
+    dataset: Dataset = DEMO
     """The labelled clips."""
     num_samples: int | tuple[int, ...] = 50
     """Size of the gold subset drawn from the train split, or several: the study is then made for each."""

@@ -15,13 +15,12 @@ from core.config import to_yaml
 from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
 from core.keys import FileDigests, is_hub_name
+from flows.datasets import prepared_dataset
 from flows.synthio.compat import translate
-from flows.synthio.config import GOLD, Config, Dataset
+from flows.synthio.config import GOLD, Config
 from flows.synthio.draw import Draw, Rounds
 from flows.synthio.handover import finish
-from tasks.prepare import spec as prepare
 from tasks.report import spec as report
-from tasks.synthesize_demo import spec as synthesize_demo
 from tasks.train_ast import spec as train_ast
 
 __all__ = ["CONFIG", "build_graph", "finish", "show", "title", "translate"]
@@ -51,7 +50,7 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     as_given = to_yaml(config)  # what the page shows holds no path of this machine
     config = _with_absolute_paths(config, cwd)
     graph = Graph(digests)
-    prepared = {seed: _prepared(graph, config.dataset_of(seed), cwd) for seed in config.draws}
+    prepared = {seed: prepared_dataset(graph, config.dataset_of(seed), cwd) for seed in config.draws}
     lengths = prepared[config.draws[0]]  # the clips are the same in every draw, so one base model serves all
     draws = [Draw(graph, config, prepared[seed], size, seed, lengths) for size in config.sizes for seed in config.draws]
     # Each draw's sources first, then all trainings: a source that several arms share is made once, and trainings fill every device.
@@ -136,24 +135,6 @@ def _pretrained(settings: Any, where: str, absolute: Callable[[str, str], str]) 
 
 def _csv(root: str, csv: str, cwd: Path) -> str:
     return str((cwd / Path(root).expanduser()).resolve() / csv) if root else ""
-
-
-def _prepared(graph: Graph, dataset: Dataset, cwd: Path) -> str:
-    """Add the steps up to the checked manifest; return its folder."""
-    if dataset.root:
-        root = (cwd / Path(dataset.root).expanduser()).resolve()
-        tables = {name: getattr(dataset, name) for name in ("csv", "val_csv", "test_csv")}
-        for name, path in (("dataset.root", root), *((f"dataset.{name}", root / table) for name, table in tables.items() if table)):
-            if not path.exists():
-                hint = "set dataset.root=FOLDER" if name == "dataset.root" else "the table's path is relative to dataset.root"
-                raise InvalidValueError("no such file or folder", where=name, allowed="an existing path", received=str(path), hint=hint)
-        files = {name: str(root / table) if table else "" for name, table in tables.items()}
-        return graph.add("prepare", prepare.Request(root=str(root), settings=dataset.prepare, **files)).output
-    if dataset.csv:
-        hint = "set dataset.root=FOLDER"
-        raise InvalidValueError("missing", where="dataset.root", allowed="the folder with the audio", received=dataset.root, hint=hint)
-    made = graph.add("synthesize_demo", synthesize_demo.Request(settings=dataset.synthesize)).output
-    return graph.add("prepare", prepare.Request(csv=f"{made}/demo.csv", root=made, settings=dataset.prepare)).output
 
 
 def show(result: dict[str, Any]) -> str:
