@@ -98,7 +98,7 @@ def for_all(
     allowed = math.ceil(settings.max_fallback_fraction * len(listed))
     pool = ThreadPoolExecutor(writer.parallel)
     try:
-        futures = {pool.submit(job): (name, instead) for name, job, instead in listed}
+        futures = {pool.submit(_or_stop, job, writer): (name, instead) for name, job, instead in listed}
         for future in as_completed(futures):
             name, instead = futures[future]
             try:
@@ -121,3 +121,14 @@ def for_all(
             writer.stop()
         pool.shutdown(wait=False, cancel_futures=True)
     return {name: results[name] for name, _, _ in listed}, reasons
+
+
+def _or_stop(job: Callable[[], T], writer: Writer) -> T:
+    """Do a job; what fails for good stops the writer in its own thread, before that takes the next job and asks in vain."""
+    try:
+        return job()
+    except Unusable:
+        raise
+    except Exception:
+        writer.stop()
+        raise
