@@ -22,7 +22,7 @@ def test_run_prints_address_table_and_page_and_leaves_a_record(study):
     assert page.is_file() and "./run.sh synthio num_samples=20" in page.read_text()
     state = json.loads(command(environment, "status", "--json").stdout)
     assert state["runs"][-1]["state"] == "completed" and state["runs"][-1]["peak_memory_mb"] > 100 and not state["slots_taken"]
-    assert "num_samples: 20" in next((root / "runs").glob("*/config.yaml")).read_text()
+    assert "num_samples: 20" in next((root / "runs").glob("*-synthio-*/config.yaml")).read_text()
 
 
 def test_second_run_finds_everything_up_to_date_quickly(study):
