@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from core import atomic, events
 from core.context import SHARDS, Context, print_human
@@ -168,9 +168,12 @@ def _gpu_peak() -> dict[str, float]:
     return {"gpu_peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1)}
 
 
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
+def leave(code: int) -> NoReturn:
+    """End this process now: no thread of a library and no finaliser may turn a finished stage into a hanging or a dying child."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Data-loader threads and CUDA finalisers must not turn a finished stage into a hanging child.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -21,6 +21,11 @@ from datetime import timedelta
 from typing import Any
 
 import torch
+
+# Read before there is a group: its functions have the group of that moment as default arguments, torch imports it with the first step of an
+# optimizer, and a group that is held there is not taken down with the others: gloo's threads live on, and one that ends its work while
+# the interpreter ends kills the process ("terminate called without an active exception").
+import torch.distributed.nn.functional
 from torch import Tensor
 from torch import distributed as group
 from torch.autograd.function import once_differentiable

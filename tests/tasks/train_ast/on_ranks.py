@@ -1,12 +1,12 @@
 """Run by torchrun from test_distributed.py: ``math FOLDER`` tries the helpers, ``host …`` is core.host with a rank that fails."""
 
-import os
 import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from core import host
 from tasks.train_ast.supcon import Projection, positive_pairs, whole_batch_loss
 from tasks.training import distributed
 from tasks.training.dropout import expect_batch, replace_dropout
@@ -138,10 +138,7 @@ if __name__ == "__main__" and sys.argv[1] == "math":
         assert distributed.world() == 2
         talk(distributed.rank())
         torch.save(everything(), Path(sys.argv[2]) / f"rank-{distributed.rank()}.pt")
+    host.leave(0)
 elif __name__ == "__main__":
-    from core import host
-
     fail_at(*(int(part) for part in sys.argv[2].split(",")))
-    code = host.main(sys.argv[3:])
-    sys.stderr.flush()
-    os._exit(code)  # as core.host does
+    host.leave(host.main(sys.argv[3:]))

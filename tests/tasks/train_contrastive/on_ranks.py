@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from core import host
 from core.contract import to_dict
 from tasks.contrastive.losses import align_and_uniform
 from tasks.contrastive.network import ResNet18
@@ -43,3 +44,6 @@ if __name__ == "__main__":
         stage.joined = contextlib.nullcontext  # gloo cannot be joined twice
         result, _ = train(folder, "two", epochs=1, optimizer="sgd", num_devices=2)
     (folder / f"result-{number}.json").write_text(json.dumps(to_dict(result)))
+    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads-{number}.json").write_text(json.dumps(threads))
+    host.leave(0)

@@ -61,6 +61,12 @@ def test_two_ranks_give_the_training_of_one(two, tmp_path):
     assert not (two / "stages/train_contrastive/two/checkpoint.pt").exists()
 
 
+def test_no_thread_of_gloo_outlives_the_group(two):
+    for number in range(2):
+        threads = json.loads((two / f"threads-{number}.json").read_text())
+        assert not [name for name in threads if "gloo" in name], "a group that something still holds is not taken down"
+
+
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch):
     monkeypatch.setattr(recipe, "world", lambda: 2)
     assert recipe.plan(Settings(batch_pairs=8)).batch_pairs == 8
