@@ -11,7 +11,11 @@ from core.errors import InvalidValueError, nearest
 
 BENCHMARKS = {
     "engine": ("benchmarks.engine", "benchmarks.throughput"),
+    "delsa.rooms": ("benchmarks.rooms_speed",),
+    "delsa.scenes": ("benchmarks.spatial_speed",),
     "doppelgangers.render": ("benchmarks.synthesiser_speed",),
+    "doppelgangers.training": ("benchmarks.contrastive_speed",),
+    "synth_proxy.render": ("benchmarks.renderer_speed",),
     "synthio.speed": ("benchmarks.synthio_speed",),
     "syntone.metrics": ("benchmarks.syntone_metrics",),
     "syntone.synthesis": ("benchmarks.syntone_synthesis",),

@@ -8,14 +8,12 @@ the clock. Needs ``envs/synthax`` (./run.sh setup synthax).
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from statistics import median
 
+from benchmarks.child import Child
 from benchmarks.run import Figure
-from core import environments, keys
-from core.launcher import clean_environment
+from core import environments
 
 TURNS = 9
 SYNTH, BATCH, SECONDS = "voice", 256, 1.0
@@ -27,17 +25,20 @@ def measure() -> list[Figure]:
     for name in ("synthax", "train"):  # the first is optional: nobody may have built it yet
         environments.build(name, print)
     cores = sorted(os.sched_getaffinity(0))[:2]
-    sides = {"theirs": _started("theirs", "synthax", cores), "ours": _started("ours", "train", cores)}
+    sides: dict[str, Child] = {}
     try:
-        first = {way: _told(child)["first"] for way, child in sides.items()}
+        for way, environment in (("theirs", "synthax"), ("ours", "train")):
+            words = ("-m", "benchmarks.synthesiser_child", way, SYNTH, str(BATCH), *map(str, cores))
+            sides[way] = Child(environment, *words, threads=len(cores), variables={"JAX_PLATFORMS": "cpu"})
         turns: dict[str, list[dict[str, float]]] = {way: [] for way in sides}
         for _ in range(TURNS):
             for way, child in sides.items():
-                turns[way].append(_turn(child))
+                child.say("")
+                turns[way].append(child.answer())
     finally:
         for child in sides.values():
-            child.kill()
-            child.wait()
+            child.close()
+    first = {way: child.first["first"] for way, child in sides.items()}
     compiled = f"first batch: SynthAX {first['theirs']:.1f} s, most of it compilation, ours {first['ours']:.1f} s, not counted"
     return [_figure(what, turns, len(cores), compiled) for what in ("processor", "clock")]
 
@@ -51,27 +52,3 @@ def _figure(part: str, turns: dict[str, list[dict[str, float]]], cores: int, com
     return Figure(
         f"doppelgangers: Voice against SynthAX ({part})", round(ratio, 2), "×", f"≥ {TARGET}", ratio >= TARGET, f"{told}; {compiled}"
     )
-
-
-def _started(way: str, environment: str, cores: list[int]) -> subprocess.Popen[str]:
-    command = [str(environments.python(environment)), "-m", "benchmarks.synthesiser_child", way, SYNTH, str(BATCH), *map(str, cores)]
-    variables = {**clean_environment(len(cores)), "JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(
-        command, cwd=keys.ROOT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-
-
-def _turn(child: subprocess.Popen[str]) -> dict[str, float]:
-    assert child.stdin is not None
-    child.stdin.write("\n")
-    child.stdin.flush()
-    return _told(child)
-
-
-def _told(child: subprocess.Popen[str]) -> dict[str, float]:
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    if not line:
-        raise RuntimeError(f"the measured side ended with {child.wait()}; is its environment built?")
-    told: dict[str, float] = json.loads(line)
-    return told

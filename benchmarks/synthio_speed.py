@@ -14,15 +14,14 @@ per core, each with its share of the shards. The sides alternate; figures are me
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+from benchmarks.child import Child
 from benchmarks.run import Figure
 from core import environments, keys
 from core.launcher import clean_environment
@@ -33,49 +32,6 @@ REALISTIC_CLIPS = 400
 """Clips of a realistic run: 200 gold clips, two for each."""
 BENCH_CLIPS = {"generate": 8, "filter": 24}
 """Clips that a child generates or filters for one line; the model is loaded for them anew."""
-
-
-class Child:
-    """One process in a stage's environment that does timed work on request."""
-
-    def __init__(self, kind: str, environment: str, folder: Path, threads: int, hub: Path) -> None:
-        folder.mkdir()
-        command = [str(environments.python(environment)), "-m", "benchmarks.synthio_child", kind, str(folder)]
-        variables = {**clean_environment(threads), "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
-        started = time.perf_counter()
-        self._log = (folder / "log").open("w")
-        self._process = subprocess.Popen(
-            command, cwd=keys.ROOT, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
-        )
-        self._folder = folder
-        self.answer()
-        self.start_s = time.perf_counter() - started
-
-    def say(self, line: str) -> None:
-        """Hand over a piece of work."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        """Wait for the work's end and return what it took."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the measured program ended: {(self._folder / 'log').read_text()[-2000:]}")
-        return dict(json.loads(line))
-
-    def seconds(self, line: str, clock: str = "seconds") -> float:
-        """Do a piece of work and return its seconds, by the clock or (``processor``) of the processor."""
-        self.say(line)
-        return float(self.answer()[clock])
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._log.close()
 
 
 def measure() -> list[Figure]:
@@ -91,8 +47,8 @@ def measure() -> list[Figure]:
 
 def _compared(kind: str, environment: str, root: Path, hub: Path, precisions: tuple[str, ...]) -> list[Figure]:
     cores = os.cpu_count() or 1
-    single = [Child(kind, environment, root / f"{kind}{number}", 1, hub) for number in range(cores)]
-    whole = Child(kind, environment, root / f"{kind}-all", cores, hub)
+    single = [_child(kind, environment, root / f"{kind}{number}", 1, hub) for number in range(cores)]
+    whole = _child(kind, environment, root / f"{kind}-all", cores, hub)
     everything = " ".join(map(str, range(SHARDS)))
     try:
         for child in (*single, whole):
@@ -121,6 +77,13 @@ def _compared(kind: str, environment: str, root: Path, hub: Path, precisions: tu
     finally:
         for child in (*single, whole):
             child.close()
+
+
+def _child(kind: str, environment: str, folder: Path, threads: int, hub: Path) -> Child:
+    """Start one process in a stage's environment."""
+    folder.mkdir()
+    offline = {"HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
+    return Child(environment, "-m", "benchmarks.synthio_child", kind, str(folder), threads=threads, variables=offline)
 
 
 def _together(children: list[Child], precision: str) -> float:

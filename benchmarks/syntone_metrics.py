@@ -6,21 +6,15 @@ factors and noise (entangled, as a trained model's), noise alone. UDR against tw
 
 from __future__ import annotations
 
-import json
-import subprocess
-
+from benchmarks.child import told
 from benchmarks.run import Figure
-from core import environments, keys
-from core.launcher import clean_environment
 
 LIMIT_S = 60
 
 
 def measure() -> list[Figure]:
     """Return the figures, all measured in this one run."""
-    command = [str(environments.python("data")), "-c", PROGRAM]
-    finished = subprocess.run(command, check=True, env=clean_environment(1), cwd=keys.ROOT, capture_output=True, text=True)
-    found = json.loads(finished.stdout.splitlines()[-1])
+    found = told("data", "-c", PROGRAM)
     figures = []
     totals = {kind: sum(seconds.values()) for kind, seconds in found.items()}
     slowest = max(totals, key=lambda kind: totals[kind])

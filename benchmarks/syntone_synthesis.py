@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from benchmarks.child import told
 from benchmarks.run import Figure
 from core import environments, keys
 from core.launcher import clean_environment
@@ -38,22 +39,20 @@ def measure() -> list[Figure]:
 
 
 def _against_the_loop(root: Path) -> list[Figure]:
-    told: dict[str, list[dict[str, float]]] = {"theirs": [], "ours": []}
+    sides: dict[str, list[dict[str, float]]] = {"theirs": [], "ours": []}
     for _ in range(REPEATS):
-        for way, found in told.items():
+        for way, found in sides.items():
             arguments = [way, str(root / way), str(FREQUENCIES), str(AMPLITUDES)]
-            command = [str(environments.python("data")), "-m", "benchmarks.syntone_child", *arguments]
-            done = subprocess.run(command, cwd=keys.ROOT, env=clean_environment(1), check=True, capture_output=True, text=True)
-            found.append(json.loads(done.stdout))
+            found.append(told("data", "-m", "benchmarks.syntone_child", *arguments))
             shutil.rmtree(root / way)
     return [
-        _figure("syntone: synthesis against the published loop", "synthesis", told, 10),
-        _figure("syntone: synthesis and uncompressed writing against the same", "whole", told, 1),
+        _figure("syntone: synthesis against the published loop", "synthesis", sides, 10),
+        _figure("syntone: synthesis and uncompressed writing against the same", "whole", sides, 1),
     ]
 
 
-def _figure(name: str, part: str, told: dict[str, list[dict[str, float]]], target: int) -> Figure:
-    theirs, ours = ([one[part] for one in told[way]] for way in ("theirs", "ours"))
+def _figure(name: str, part: str, sides: dict[str, list[dict[str, float]]], target: int) -> Figure:
+    theirs, ours = ([one[part] for one in sides[way]] for way in ("theirs", "ours"))
     ratios = [one / other for one, other in zip(theirs, ours, strict=True)]
     clips = FREQUENCIES * AMPLITUDES * 4
     rates = f"{clips / median(ours):.0f} clips a second of one core against {clips / median(theirs):.0f}"

@@ -8,24 +8,17 @@ the sides alternate and the figure is the median of the ratios.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from statistics import median
 
+from benchmarks.child import told
 from benchmarks.run import Figure
-from core import environments, keys
-from core.launcher import clean_environment
 
 REPEATS, TARGET = 7, 0.95
 
 
 def measure() -> list[Figure]:
     """Return the one figure: throughput of ours, as a multiple of the plain loop's."""
-    command = [str(environments.python("train")), "-m", "benchmarks.syntone_training_child", str(REPEATS)]
-    finished = subprocess.run(command, cwd=keys.ROOT, env=clean_environment(1), text=True, capture_output=True, check=False)
-    if finished.returncode:
-        raise RuntimeError(f"the measured program ended: {finished.stderr[-2000:]}")
-    found = json.loads(finished.stdout.splitlines()[-1])
+    found = told("train", "-m", "benchmarks.syntone_training_child", str(REPEATS))
     ratios = [plain / ours for plain, ours in zip(found["plain"], found["ours"], strict=True)]
     rates = [found["clips"] / median(found[side]) for side in ("ours", "plain")]
     method = (

@@ -18,6 +18,8 @@ FLOWS = {
     "synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone",
     "syntone": "clips with known factors, autoencoders that find them, and metrics that say how well",
     "doppelgangers": "an encoder taught by synthetic twins, frozen and probed beside untrained ones",
+    "delsa": "a model of sound and text that tells what sounds from where it sounds, trained in simulated rooms",
+    "synth_proxy": "presets of a synthesiser, rendered and heard, and encoders that foretell how a preset sounds",
     "regenerate": "keep a published dataset fresh: run what is stale, publish a new version",
 }
 
@@ -28,7 +30,6 @@ class Planned:
 
     flow: str
     config: Any
-    config_text: str
     plan: FlowPlan
     show: Callable[[dict[str, Any]], str]
     """Turns the report's result into the score table for the terminal."""
@@ -51,4 +52,4 @@ def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: P
     plan = module.build_graph(resolved, digests, cwd=cwd, command=command)
     digests.save()
     last = getattr(module, "finish", None)
-    return Planned(flow, resolved, config.to_yaml(resolved), plan, module.show, lambda store: last(resolved, plan, store) if last else "")
+    return Planned(flow, resolved, plan, module.show, lambda store: last(resolved, plan, store) if last else "")

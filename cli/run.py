@@ -16,7 +16,7 @@ from core import devices, environments, places, runs
 from core.contract import to_dict
 from core.store import Store
 
-EXIT_OK, EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 def run_flow(flow: str, words: Sequence[str], files: Sequence[Path]) -> int:

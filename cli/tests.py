@@ -18,6 +18,8 @@ from core.contract import load_spec
 from core.errors import InvalidValueError
 
 AT_ONCE = 2
+ROOMS = {"audio_models": "presets", "presets": "presets", "renderer": "presets"}
+"""Environments of tests of code that several stages share, and no stage alone."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class Outcome:
 
 
 def environment_of(path: Path) -> str:
-    """Return the environment a test file or folder runs in: a stage's own below ``tests/tasks``, else ``test``."""
+    """Return the environment a test file or folder runs in: a stage's own (or a room's) below ``tests/tasks``, else ``test``."""
     parts = path.resolve().relative_to(keys.ROOT).parts
     if parts[:2] != ("tests", "tasks") or len(parts) < 3:
         return "test"
+    if parts[2] in ROOMS:
+        return ROOMS[parts[2]]
     return str(load_spec(parts[2]).STAGE.environment)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from core import audio, keys, manifest
+from core import atomic, audio, keys, manifest
 from core.audio_checks import Limits, Unusable, check
 from core.context import Context
 
@@ -45,20 +44,17 @@ def write_clip(
 
 
 def combine(context: Context, shards: int) -> dict[str, Any]:
-    """Combine the shards into one dataset folder and count it; sounds are hard-linked, so a kill in between loses nothing.
+    """Combine the shards into one dataset folder and count it; sounds are linked, so a kill in between loses nothing.
 
     Returns:
         ``clips``, ``rejected`` among them, and ``seconds`` in all.
     """
-    target = context.output / "audio"
-    target.mkdir(exist_ok=True)
     tables = []
     for shard in range(shards):
         folder = context.shard_folder(shard)
         tables.append(manifest.read(folder))
         for path in (folder / "audio").glob("*.flac"):
-            if not (target / path.name).exists():
-                os.link(path, target / path.name)
+            atomic.link(path, context.output / "audio" / path.name)
     table = pd.concat(tables).sort_values("clip_id").reset_index(drop=True)
     manifest.write(context.output, table)
     rejected, seconds = int((table["status"] == "rejected").sum()), round(float(table["duration_s"].sum()), 3)

@@ -53,12 +53,14 @@ def decay(times: Signal, start_s: float, t60_s: float, attack_s: float = 0.002) 
     return np.where(since >= 0, rising * np.exp(-6.908 * np.maximum(since, 0.0) / t60_s), 0.0)
 
 
-def modes(times: Signal, start_s: float, frequencies_hz: Signal, t60s_s: Signal, amplitudes: Signal, rate_hz: int) -> Signal:
-    """Return a struck body: decaying partials from ``start_s``; partials above Nyquist are left out."""
+def modes(
+    times: Signal, start_s: float, frequencies_hz: Signal, t60s_s: Signal, amplitudes: Signal, rate_hz: int, attack_s: float = 0.002
+) -> Signal:
+    """Return a struck body (modal synthesis): decaying partials from ``start_s``; partials above Nyquist are left out."""
     total = np.zeros_like(times)
     for frequency, t60, amplitude in zip(frequencies_hz, t60s_s, amplitudes, strict=True):
         if frequency < 0.48 * rate_hz:
-            total += amplitude * decay(times, start_s, t60) * np.sin(2 * np.pi * frequency * (times - start_s))
+            total += amplitude * decay(times, start_s, t60, attack_s) * np.sin(2 * np.pi * frequency * (times - start_s))
     return total
 
 

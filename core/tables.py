@@ -1,9 +1,14 @@
-"""Tables as text, as Markdown and for LaTeX; a table is titles by column name and rows of ready text by the same names."""
+"""Tables as text, as Markdown, for LaTeX, CSV and JSON; a table is titles by column name and rows of ready text by the same names."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core import atomic
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -47,3 +52,18 @@ def tabular(titles: Mapping[str, str], rows: Sequence[Row], caption: str = "") -
         rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule",
         " & ".join(escaped(title) for title in titles.values()) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", "",
     ])  # fmt: skip
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows of any values as ``path``.csv and ``path``.json.
+
+    Args:
+        path: without suffix.
+        rows: by column name.
+        columns: of the CSV file, in this order; by default those of the first row.
+    """
+    with atomic.replacing(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(columns or rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    atomic.write_json(path.with_suffix(".json"), rows)

@@ -6,13 +6,14 @@ synthesize_grid → featurise → train_vae × method × seed → evaluate_disen
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.config import to_yaml
-from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
 from core.keys import FileDigests
+from flows.paths import existing
 from flows.syntone.compat import translate
 from flows.syntone.config import Config
 from flows.syntone.handover import finish
@@ -49,7 +50,7 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
         InvalidValueError: a file that the configuration names does not exist.
     """
     graph = Graph(digests)
-    source, vocoder = (_existing(getattr(config, name), name, cwd) for name in ("source", "vocoder"))
+    source, vocoder = (existing(getattr(config, name), name, cwd, file=True) for name in ("source", "vocoder"))
     grid = graph.add(
         "synthesize_grid", synthesize_grid.Request(settings=config.synthesize_grid, shards=config.shards, source=source)
     ).output
@@ -85,20 +86,19 @@ def _trained(graph: Graph, config: Config, features: str, method: str, seed: int
 
 
 def _scored(graph: Graph, config: Config, features: str, models: dict[tuple[str, int], str], method: str, seed: int) -> str:
-    """Add the evaluation of one model; its method's other seeds are what UDR compares it with."""
+    """Add the evaluation of one model; its method's other seeds are what UDR compares it with, and models of one size share baselines."""
     siblings = tuple(model for (other, number), model in models.items() if other == method and number != seed)
+    codes = config.training(method).latent
+    alone = replace(config.evaluate_disentanglement, dimensions=codes)
+    baselines = graph.add(
+        "evaluate_disentanglement",
+        evaluate_disentanglement.Request(features=features, baseline="random", settings=alone),
+        f"baselines of {codes} codes",
+    ).output
     request = evaluate_disentanglement.Request(
-        features=features, codes=models[method, seed], siblings=siblings, settings=config.evaluate_disentanglement
+        features=features, codes=models[method, seed], baselines=baselines, siblings=siblings, settings=config.evaluate_disentanglement
     )
     return graph.add("evaluate_disentanglement", request, f"evaluate_disentanglement {method}, seed {seed}").output
-
-
-def _existing(text: str, where: str, cwd: Path) -> str:
-    """Let a file that a person names be relative to where run.sh was called."""
-    path = (cwd / Path(text).expanduser()).resolve()
-    if text and not path.is_file():
-        raise InvalidValueError("no such file", where=where, allowed="an existing file", received=str(path))
-    return str(path) if text else ""
 
 
 def show(result: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from tasks.classify_waveform.spec import Request, Result
 from tasks.grid.features import open_features
 from tasks.grid.reading import open_grid
 from tasks.training.loop import CHECKPOINT, Loop, load_checkpoint, save_checkpoint
+from tasks.training.weights import save_weights
 
 WINDOWS = "windows.npy"
 READ_ROWS, PREDICT_ROWS = 256, 256
@@ -56,8 +57,7 @@ def run(request: Request, context: Context) -> Result:
     atomic.write_json(context.output / "scores.json", scores)
     atomic.write_json(context.output / "curves.json", {"loss": losses, "val": curve})
     config = {"samples": int(clips.windows.shape[1]), "classes": list(clips.classes)}
-    with atomic.replacing(context.output / "model.pt") as temporary:
-        torch.save({"state": {name: part.cpu() for name, part in model.state_dict().items()}, "config": config}, temporary)
+    save_weights(context.output / "model.pt", model.state_dict(), config)
     for name in (CHECKPOINT, WINDOWS):
         (context.output / name).unlink(missing_ok=True)
     return Result(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from core import atomic
 from core.errors import InvalidValueError
 from tasks.contrastive.features import front_end
 from tasks.contrastive.network import ResNet18
+from tasks.training.weights import save_weights
 
 MODEL = "model.pt"
 """File of an encoder below its folder: ``state`` and ``config``, tensors and plain values only."""
@@ -56,10 +55,7 @@ def save(folder: Path, encoder: Encoder, about: dict[str, Any]) -> None:
         encoder: the weights.
         about: plain values that are kept in ``config`` beside the sizes (seed, settings, step).
     """
-    state = {name: part.detach().cpu().contiguous().clone() for name, part in encoder.network.state_dict().items()}
-    buffer = io.BytesIO()  # saved to a path, the archive would hold the temporary file's random name
-    torch.save({"state": state, "config": {**about, **encoder.config}}, buffer)
-    atomic.write_bytes(folder / MODEL, buffer.getvalue())
+    save_weights(folder / MODEL, encoder.network.state_dict(), {**about, **encoder.config})
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> Encoder:

@@ -73,6 +73,9 @@ class Request:
     """Folder of ``train_vae`` with ``codes.npz``; empty with ``baseline`` alone."""
     baseline: Literal["none", "random", "oracle"] = "none"
     """Score this instead of a model: N(0, 1) codes, or the factors themselves and noise."""
+    baselines: str = ""
+    """Folder of this stage with ``baseline``: as many codes and the same settings on the same clips, so that what it says of both
+    baselines is what would be computed here anew. Empty: that is done."""
     siblings: tuple[str, ...] = ()
     """Folders of the same method trained with other seeds, for UDR."""
     settings: Settings = Settings()
@@ -84,6 +87,9 @@ class Request:
                 "one of codes and baseline is scored", where="evaluate_disentanglement.codes",
                 allowed="a folder with baseline=none, or no folder with baseline=random or oracle", received=(self.codes, self.baseline),
             )  # fmt: skip
+        if self.baselines and not self.codes:
+            where = "evaluate_disentanglement.baselines"
+            raise InvalidValueError("a baseline has none beside it", where=where, allowed="none", received=self.baselines)
         if self.siblings and (not self.codes or self.codes in self.siblings):
             raise InvalidValueError(
                 "siblings are other models of a model", where="evaluate_disentanglement.siblings", allowed="folders other than codes",

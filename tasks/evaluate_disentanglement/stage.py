@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from tasks.grid.features import Features, open_features
 
 ACTIVE_VARIANCE = 0.01
 """Variance of a code's mean over clips from which it counts as active (Burda, Grosse & Salakhutdinov, 2016)."""
+BASELINES = ("baseline_random", "baseline_oracle", "legacy_baseline_random", "legacy_baseline_oracle")
 Summary = dict[str, dict[str, Any]]
 """{metric: {"mean", "sd", "repeats"}}; mean and sd are None where the clips do not allow the metric."""
 
@@ -37,26 +40,30 @@ def run(request: Request, context: Context) -> Result:
     rows, evaluated, reason = _rows(features, factors, settings)
     context.log(f"scoring {len(rows)} clips ({evaluated}): {reason}")
     chosen = factors.rows(rows)
-    score = _Scorer(chosen, settings, context)
+    information = _information(chosen, codes.rows(rows))
+    clips = {
+        "rows": len(rows), "split": evaluated, "legacy_rows": len(factors.values),
+        "factor_entropy_bits": information["factor_entropy_bits"],
+    }  # fmt: skip
+    # Read before anything is computed: a folder that does not fit is to be said at once.
+    shared = _shared_baselines(context.locate(request.baselines), clips, codes.number, settings) if request.baselines else None
+    score = _Scorer(chosen, settings, context, scorings=1 if shared else 3)
     sampled = settings.codes == "sampled"
     found = {
         "corrected": score("", lambda repeat: _drawn(codes, settings, repeat, sampled).rows(rows), redrawn=sampled),
-        "baseline_random": score("random ", lambda repeat: metrics.random_codes(len(rows), codes.number, (settings.seed, repeat))),
-        "baseline_oracle": score("oracle ", lambda repeat: metrics.oracle_codes(chosen, codes.number, (settings.seed, repeat))),
         "legacy": _legacy(factors, lambda repeat: _drawn(codes, settings, repeat, True), settings),
-        "legacy_baseline_random": _legacy(
-            factors, lambda repeat: metrics.random_codes(len(factors.values), codes.number, (settings.seed, repeat)), settings
-        ),
-        "legacy_baseline_oracle": _legacy(
-            factors, lambda repeat: metrics.oracle_codes(factors, codes.number, (settings.seed, repeat)), settings
-        ),
     }
+    if shared:
+        found |= {name: shared[name] for name in BASELINES}
+        score.undefined |= shared["undefined"]
+    else:
+        found |= _baselines(factors, codes.number, score)
     siblings = [_read(folder, factors, context).rows(rows) for folder in request.siblings]
     ranked = metrics.udr(codes.rows(rows), siblings, settings.udr_form) if siblings else None
     active = int((codes.values.var(axis=0) > ACTIVE_VARIANCE).sum())
-    written = found | _information(chosen, codes.rows(rows)) | {
-        "udr": ranked, "siblings": len(siblings), "active_codes": active, "rows": len(rows), "split": evaluated, "split_reason": reason,
-        "legacy_rows": len(factors.values), "codes": settings.codes, "undefined": score.undefined, "settings": to_dict(settings),
+    written = found | information | clips | {
+        "udr": ranked, "siblings": len(siblings), "active_codes": active, "split_reason": reason, "codes": settings.codes,
+        "undefined": score.undefined, "settings": to_dict(settings),
     }  # fmt: skip
     atomic.write_json(context.output / "scores.json", written)
     for name, value in _means(found["corrected"]).items():
@@ -65,6 +72,43 @@ def run(request: Request, context: Context) -> Result:
         rows=len(rows), evaluated=evaluated, scores=_means(found["corrected"]), legacy=_means(found["legacy"]),
         baseline_random=_means(found["baseline_random"]), baseline_oracle=_means(found["baseline_oracle"]), udr=ranked, active_codes=active,
     )  # fmt: skip
+
+
+def _baselines(factors: Factors, codes: int, score: _Scorer) -> dict[str, Summary]:
+    """Score codes that know nothing and codes that are the factors, in both conventions; see :data:`BASELINES`."""
+    chosen, settings = score.factors, score.settings
+    rows, every = len(chosen.values), len(factors.values)
+    return {
+        "baseline_random": score("random ", lambda repeat: metrics.random_codes(rows, codes, (settings.seed, repeat))),
+        "baseline_oracle": score("oracle ", lambda repeat: metrics.oracle_codes(chosen, codes, (settings.seed, repeat))),
+        "legacy_baseline_random": _legacy(factors, lambda repeat: metrics.random_codes(every, codes, (settings.seed, repeat)), settings),
+        "legacy_baseline_oracle": _legacy(factors, lambda repeat: metrics.oracle_codes(factors, codes, (settings.seed, repeat)), settings),
+    }
+
+
+def _shared_baselines(folder: Path, clips: dict[str, Any], codes: int, settings: Settings) -> dict[str, Any]:
+    """Read what another evaluation found for the baselines.
+
+    Args:
+        folder: of that evaluation.
+        clips: what ``scores.json`` is to say of the clips.
+        codes: number of codes.
+        settings: of this evaluation.
+
+    Raises:
+        InvalidValueError: there is none, or it is of other clips, another number of codes or other settings.
+    """
+    path = folder / "scores.json"
+    if not path.is_file():
+        allowed = "a folder of evaluate_disentanglement with baseline=random"
+        raise InvalidValueError("no baselines", where=str(path), allowed=allowed, received="no such file")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    wanted = {**clips, "settings": {**to_dict(settings), "dimensions": codes}}
+    received = {name: found.get(name) for name in wanted}
+    if received != wanted:
+        hint = "evaluate baseline=random on these features, in these settings, with as many dimensions as the model has codes"
+        raise InvalidValueError("baselines of another evaluation", where=str(path), allowed=wanted, received=received, hint=hint)
+    return found
 
 
 def _factors(features: Features) -> Factors:
@@ -151,6 +195,8 @@ class _Scorer:
     factors: Factors
     settings: Settings
     context: Context
+    scorings: int
+    """How often it will be called, for the progress."""
     done: int = 0
     undefined: dict[str, str] = field(default_factory=dict)
 
@@ -167,7 +213,7 @@ class _Scorer:
                     for name, value in self._one(names, codes, seed).items():
                         values[name].append(value)
                 self.done += 1
-                self.context.progress(self.done, 3 * self.settings.repeats * len(groups), f"{title}metrics")
+                self.context.progress(self.done, self.scorings * self.settings.repeats * len(groups), f"{title}metrics")
         return _summary(values)
 
     def _one(self, names: Sequence[str], codes: Codes, seed: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import torch
 from core import atomic
 from core.context import Context
 from core.errors import InvalidValueError
+from core.rows import shard_rows
 from tasks.featurise.normalise import LEGACY_FLAG, normalised, numbers
 from tasks.featurise.spec import Request, Result
 from tasks.featurise.splits import split_of
@@ -23,11 +24,6 @@ from tasks.grid.reading import TABLE, Grid, open_grid
 
 PART, COUNTS = "values.npy", "counts.json"
 COPY_ROWS = 1024
-
-
-def shard_rows(clips: int, shards: int) -> list[tuple[int, int]]:
-    """Return the first row and the row after the last of every shard."""
-    return [(clips * shard // shards, clips * (shard + 1) // shards) for shard in range(shards)]
 
 
 def _front_end(request: Request, grid: Grid) -> tuple[MelFrontEnd, float]:
@@ -59,9 +55,9 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
         front_end, reference = _front_end(request, grid)
         trained = split_of(grid.table(), settings) == "train"
         ranges = shard_rows(grid.clips, request.shards)
-        total, done = sum(ranges[shard][1] - ranges[shard][0] for shard in shards), 0
+        total, done = sum(len(ranges[shard]) for shard in shards), 0
         for shard in shards:
-            start, stop = ranges[shard]
+            start, stop = ranges[shard].start, ranges[shard].stop
             shape = (stop - start, 1, settings.mels, frames_of(grid.samples_per_clip, settings.hop))
             counts: dict[str, Any] = {"clipped": 0, "train_max": 0.0}
             with context.shard(shard) as folder:
@@ -131,8 +127,9 @@ def _join(request: Request, context: Context, shape: tuple[int, ...], divisor: f
         return  # an earlier attempt ended after this, when the parts may be gone
     with atomic.replacing(context.output / ARRAY) as temporary:
         joined = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for shard, (start, stop) in enumerate(shard_rows(shape[0], request.shards)):
-            part = np.load(context.shard_folder(shard) / PART, mmap_mode="r" if stop > start else None, allow_pickle=False)
+        for shard, rows in enumerate(shard_rows(shape[0], request.shards)):
+            start, stop = rows.start, rows.stop
+            part = np.load(context.shard_folder(shard) / PART, mmap_mode="r" if rows else None, allow_pickle=False)
             for first in range(start, stop, COPY_ROWS):
                 last = min(stop, first + COPY_ROWS)
                 joined[first:last] = part[first - start : last - start] / np.float32(divisor)

@@ -69,11 +69,6 @@ class ClipNoise:
         return torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators]).to(self._device)
 
 
-def initial_noise(seed: int, channels: int, frames: int) -> torch.Tensor:
-    """Return one clip's first noise [channels, frames]."""
-    return ClipNoise([seed], channels, frames, "cpu")()[0]
-
-
 def starting_point(noise: torch.Tensor, starts: torch.Tensor | None, level: float, sampler: str) -> tuple[torch.Tensor, float]:
     """Return what the sampler starts from [batch, channels, frames], and its noise level in the sampler's units.
 

@@ -57,7 +57,8 @@ class Starts:
     def start(self, job: Job) -> Start:
         """Return a clip's start; every random choice in it hangs on the clip's own seed."""
         settings, rng = self._settings, np.random.default_rng([job.seed, 1])
-        own = self._varied(self.sound(job.gold_path), len(self.sound(job.gold_path)), rng)
+        gold = self.sound(job.gold_path)
+        own = self._varied(gold, len(gold), rng)
         latent = self._encoded(job.gold_path, own)
         others = [item for item in self._of_label.get(job.label, []) if item[0] != job.gold_id]
         if not settings.init_mix or not others:

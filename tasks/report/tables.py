@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +18,7 @@ COLUMNS = (
 
 def write(parts: Sequence[tuple[Section, Sequence[dict[str, str]]]], headlines: Sequence[str], folder: Path) -> None:
     """Write ``scores.csv``, ``scores.json``, ``scores.md`` and ``scores.tex`` into a folder."""
-    everything = [row for _, table in parts for row in table]
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(everything[0]))
-        writer.writeheader()
-        writer.writerows(everything)
-    atomic.write_json(folder / "scores.json", everything)
+    tables.write_rows(folder / "scores", [row for _, table in parts for row in table])
     atomic.write_text(folder / "scores.md", "\n".join(markdown(*part, text) for part, text in zip(parts, headlines, strict=True)))
     atomic.write_text(folder / "scores.tex", latex(parts))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,12 +116,7 @@ def _short(value: float | None) -> str:
 
 def write(methods: Sequence[Method], metric: str, headlines: Sequence[str], folder: Path) -> None:
     """Write ``scores.csv``, ``scores.json``, ``scores.md`` and ``scores.tex`` into a folder."""
-    rows = numbers(methods)
-    with atomic.replacing(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-    atomic.write_json(folder / "scores.json", rows)
+    tables.write_rows(folder / "scores", numbers(methods), FIELDS)
     named = (
         (f"Ranking by {METRICS[metric]}", ranking(methods, metric)),
         ("Corrected scores, mean ± half of Student's 95 % interval over training seeds", by_metric(methods, "corrected")),

@@ -16,11 +16,6 @@ PATTERN = ("train", "val", "train", "test")
 """Owner of bin b is PATTERN[b % 4]."""
 
 
-def owner(position: float) -> str:
-    """Return the split that owns a relative position in [0, 1) of a parameter's range."""
-    return PATTERN[min(int(position * BINS), BINS - 1) % len(PATTERN)]
-
-
 class Draw:
     """Draws named parameters for one clip and remembers them with their relative positions."""
 

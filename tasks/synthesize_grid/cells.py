@@ -34,11 +34,6 @@ def factors_of(settings: Settings) -> list[Factor]:
     ]
 
 
-def shard_rows(clips: int, shards: int) -> list[tuple[int, int]]:
-    """Return the first row and the row after the last of every shard; some are empty if there are more shards than clips."""
-    return [(clips * shard // shards, clips * (shard + 1) // shards) for shard in range(shards)]
-
-
 class Cells:
     """Rows of a full product in row order: the last factor changes fastest."""
 

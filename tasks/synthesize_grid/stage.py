@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ import pandas as pd
 from core import atomic
 from core.context import SHARD_DONE, Context
 from core.contract import to_dict
+from core.rows import shard_rows
 from tasks.grid.reading import DESCRIPTION, TABLE, Factor, open_grid
 from tasks.synthesize_grid import npz
 from tasks.synthesize_grid.advice import ambiguous_share, warnings, without_overtone
 from tasks.synthesize_grid.card import card
-from tasks.synthesize_grid.cells import Cells, Renderer, factors_of, named, shard_rows
+from tasks.synthesize_grid.cells import Cells, Renderer, factors_of, named
 from tasks.synthesize_grid.shards import NAMES, block_rows, blocks, open_shard
 from tasks.synthesize_grid.spec import Request, Result
 
@@ -60,9 +60,9 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Render, or take over, the given shards' rows, and write them as a stream."""
     clips, settings = _Clips(request, context), request.settings
     ranges = shard_rows(clips.clips, request.shards)
-    total, done = sum(ranges[shard][1] - ranges[shard][0] for shard in shards), 0
+    total, done = sum(len(ranges[shard]) for shard in shards), 0
     for shard in sorted(shards):
-        start, stop = ranges[shard]
+        start, stop = ranges[shard].start, ranges[shard].stop
         silent = 0
         with context.shard(shard) as folder:
             if stop > start:
@@ -109,28 +109,20 @@ def _keep(request: Request, context: Context) -> None:
     """
     for shard in range(request.shards):
         for source in context.shard_folder(shard).iterdir():
-            if source.name in (COUNTS, SHARD_DONE):
-                continue
-            target = context.output / FOLDER / f"{shard:04d}" / source.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                target.hardlink_to(source)
-            except OSError:  # a file system without links
-                with atomic.replacing(target) as temporary:
-                    shutil.copyfile(source, temporary)
+            if source.name not in (COUNTS, SHARD_DONE):
+                atomic.link(source, context.output / FOLDER / f"{shard:04d}" / source.name)
 
 
 def _description(request: Request, clips: _Clips, silent: int) -> dict[str, Any]:
     """Return what ``grid.json`` says."""
     settings, rate_hz, factors = request.settings, request.settings.sample_rate_hz, clips.factors
-    ranges = [(shard, rows) for shard, rows in enumerate(shard_rows(clips.clips, request.shards)) if rows[1] > rows[0]]
+    ranges = [(shard, rows) for shard, rows in enumerate(shard_rows(clips.clips, request.shards)) if rows]
     oscillator = "published file" if clips.source else settings.oscillator
     legacy = settings.legacy_time_axis and not clips.source
     return {
         "sample_rate_hz": rate_hz, "duration_s": clips.samples / rate_hz, "samples": clips.samples, "clips": clips.clips,
         "shards": [f"{FOLDER}/{shard:04d}/{NAMES[settings.form]}" for shard, _ in ranges],
-        "shard_rows": [list(rows) for _, rows in ranges],
+        "shard_rows": [[rows.start, rows.stop] for _, rows in ranges],
         "form": settings.form, "factors": [factor.entry() for factor in factors], "oscillator": oscillator, "legacy_time_axis": legacy,
         "seed": settings.seed, "silent": silent,
         "timbre": {"ambiguous": ambiguous_share(factors, rate_hz), "without_overtone": without_overtone(factors, rate_hz)},

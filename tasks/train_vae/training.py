@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from core.context import Context
-from core.errors import InvalidValueError
 from tasks.train_vae.clips import Clips, Rows
 from tasks.train_vae.looking import Look, look
 from tasks.train_vae.recipe import Pace
 from tasks.train_vae.spec import Request
-from tasks.training.loop import CHECKPOINT, Loop, load_checkpoint, save_checkpoint
+from tasks.training.loop import Loop, load_checkpoint, save_checkpoint
 from tasks.vae_models.network import VAEDeep
 from tasks.vae_models.objectives.base import Objective
 
@@ -116,24 +115,25 @@ class Trainee:
             self.progress.looks.setdefault(name, []).append([done, value])
             self.context.metric(f"{self.request.method}_{name}", value, done)
 
+    def _identity(self) -> dict[str, Any]:
+        return {"method": self.request.method, "seed": self.request.seed, "digest": self.clips.digest, "config": self.model.config}
+
     def _save(self, step: int) -> None:
-        state: dict[str, Any] = {
-            "step": step, "method": self.request.method, "seed": self.request.seed, "digest": self.clips.digest, "loop": self.loop.state(),
-            "model": self.model.state_dict(), "objective": self.objective.state_dict(), "optimizer": self.objective.optimizer_state(),
-            "progress": vars(self.progress), "config": self.model.config,
+        state = {
+            **self._identity(), "step": step, "loop": self.loop.state(), "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(), "optimizer": self.objective.optimizer_state(), "progress": vars(self.progress),
         }  # fmt: skip
         save_checkpoint(self.context.output, state)
 
     def _resume(self) -> int:
-        """Return the step to go on from."""
-        state = load_checkpoint(self.context.output)
+        """Return the step to go on from.
+
+        Raises:
+            InvalidValueError: the checkpoint is of another training.
+        """
+        state = load_checkpoint(self.context.output, self._identity())
         if state is None:
             return 0
-        wanted = {"method": self.request.method, "seed": self.request.seed, "digest": self.clips.digest, "config": self.model.config}
-        found = {name: state[name] for name in wanted}
-        if found != wanted:
-            where, hint = str(self.context.output / CHECKPOINT), "remove the file to start afresh"
-            raise InvalidValueError("a checkpoint of another training", where=where, allowed=wanted, received=found, hint=hint)
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.objective.restore_optimizer(state["optimizer"])

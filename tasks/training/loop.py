@@ -169,7 +169,22 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the checkpoint of an interrupted run, tensors and plain values only."""
+def load_checkpoint(folder: Path, wanted: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Return the checkpoint of an interrupted run, tensors and plain values only; None where there is none.
+
+    Args:
+        folder: where it may be.
+        wanted: what it must hold, to be of this very training.
+
+    Raises:
+        InvalidValueError: it is of another training.
+    """
     path = folder / CHECKPOINT
-    return dict(torch.load(path, weights_only=True, map_location="cpu")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    state = dict(torch.load(path, weights_only=True, map_location="cpu"))
+    found = {name: state.get(name) for name in wanted or {}}
+    if wanted and found != wanted:
+        hint = "remove the file to start afresh"
+        raise InvalidValueError("a checkpoint of another training", where=str(path), allowed=wanted, received=found, hint=hint)
+    return state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import atomic
 from core.errors import InvalidValueError
+from tasks.training.weights import save_weights
 
 MODEL = "model.pt"
 """File of a trained model below its folder: ``state`` and ``config``, tensors and plain values only."""
@@ -122,10 +121,7 @@ def save(folder: Path, model: VAEDeep, about: dict[str, Any]) -> None:
         model: the weights.
         about: plain values that are kept in ``config`` beside the sizes (method, seed, settings).
     """
-    state = {name: part.detach().cpu().contiguous().clone() for name, part in model.state_dict().items()}
-    buffer = io.BytesIO()  # saved to a path, the archive would hold the temporary file's random name
-    torch.save({"state": state, "config": {**about, **model.config}}, buffer)
-    atomic.write_bytes(folder / MODEL, buffer.getvalue())
+    save_weights(folder / MODEL, model.state_dict(), {**about, **model.config})
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> VAEDeep:

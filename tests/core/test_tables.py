@@ -1,3 +1,6 @@
+import csv
+import json
+
 from core import tables
 
 TITLES = {"name": "method", "score": "MIG | bits"}
@@ -21,3 +24,14 @@ def test_latex_is_escaped():
     assert lines[0].startswith("%") and lines[1] == r"\begin{tabular}{lr}", "a comment stays one line"
     assert lines[5] == r"$\beta$-VAE\_1 & 0.20 $\pm$ 0.01 \\"
     assert lines[6].endswith(r"\& 100 \% & $-$0.5 \\")
+
+
+def test_rows_are_written_as_they_are(tmp_path):
+    rows = [{"name": 'a,b\n"c"', "mean": 0.1, "sd": None}, {"name": "β", "mean": -1, "sd": 2.5}]
+    tables.write_rows(tmp_path / "scores", rows)
+    assert json.loads((tmp_path / "scores.json").read_text(encoding="utf-8")) == rows
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as handle:
+        read = list(csv.DictReader(handle))
+    assert read == [{"name": 'a,b\n"c"', "mean": "0.1", "sd": ""}, {"name": "β", "mean": "-1", "sd": "2.5"}]
+    tables.write_rows(tmp_path / "none", [], ("name", "mean"))
+    assert (tmp_path / "none.csv").read_bytes() == b"name,mean\r\n" and json.loads((tmp_path / "none.json").read_text()) == []

@@ -31,6 +31,15 @@ def test_every_method_and_seed_is_trained_and_scored_and_the_first_seed_is_shown
     assert len({request.features for request in trained}) == 1 and [request.method for request in trained[::3]] == list(resolved.methods)
 
 
+def test_baselines_are_scored_once_for_all_models_of_one_size(tmp_path):
+    plan, labels, _ = steps(tmp_path, "methods=[vae,beta_vae,factor_vae]", "training_seeds=[1,2]", "method_settings.factor_vae.latent=5")
+    assert [label for label in labels if label.startswith("baselines")] == ["baselines of 8 codes", "baselines of 5 codes"]
+    for run in plan.graph[plan.report].request.runs:
+        shared = plan.graph[plan.graph[run.scores].request.baselines].request
+        assert shared.baseline == "random" and shared.settings.dimensions == (5 if run.method == "factor_vae" else 8)
+        assert shared.features == plan.graph[run.model].request.features
+
+
 def test_method_is_chosen_by_name_whatever_its_place(tmp_path):
     plan, _, _ = steps(tmp_path, "methods=[factor_vae]", "training_seeds=[7]", "method_settings.factor_vae.epochs=3", "classify=false")
     run = plan.graph[plan.report].request.runs[0]

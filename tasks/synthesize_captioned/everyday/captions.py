@@ -27,8 +27,3 @@ def caption(rng: Rng, family: Family, details: str, tail: str, quiet: bool) -> s
     opening = "a quiet recording of " if quiet else pick(rng, OPENINGS)
     text = f"{opening}{name}{tail}" if rng.random() < 0.15 else f"{opening}{name}{pick(rng, (', ', ', ', ' with '))}{details}{tail}"
     return text[0].upper() + text[1:]
-
-
-def names_of(family: Family) -> tuple[str, ...]:
-    """Return every name that may stand in a caption."""
-    return (*family.labels, *family.phrases)

@@ -187,13 +187,9 @@ def _many_harmonics(pitch_hz: Signal, rate_hz: int, throat: Tract, tilt: float, 
 
 
 def struck(rate_hz: int, frequencies_hz: Signal, t60s_s: Signal, amplitudes: Signal, attack_s: float = 0.0005) -> Signal:
-    """Return a struck body alone [its longest decay]: decaying partials (modal synthesis); partials above Nyquist are left out."""
+    """Return a struck body alone [its longest decay]."""
     length = samples_of(float(np.max(t60s_s)) + 0.005, rate_hz)
-    times, total = np.arange(length) / rate_hz, np.zeros(length)
-    for frequency, t60, amplitude in zip(frequencies_hz, t60s_s, amplitudes, strict=True):
-        if frequency < 0.48 * rate_hz:
-            total += amplitude * np.exp(-6.908 * times / t60) * np.sin(2 * np.pi * frequency * times)
-    return total * np.minimum(1.0, times / attack_s)
+    return dsp.modes(np.arange(length) / rate_hz, 0.0, frequencies_hz, t60s_s, amplitudes, rate_hz, attack_s)
 
 
 def click(rng: Rng, rate_hz: int, low_hz: float, high_hz: float, t60_s: float) -> Signal:

@@ -1,6 +1,7 @@
 """The stage on files as ``featurise`` and ``train_vae`` write them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,26 @@ def test_baselines_by_themselves(root):
     assert useless.scores["mig"] < 0.05 and useless.scores["dci_lasso_informativeness"] < 0.1
 
 
+def test_baselines_of_another_evaluation_are_what_would_be_computed(root):
+    settings = Settings(metrics=QUICK, repeats=2, legacy_repeats=2)
+    _, alone, seen_alone = evaluated(root, "computed", Request(FEATURES, MODEL, siblings=(SECOND,), settings=settings))
+    shared = Request(FEATURES, baseline="random", settings=replace(settings, dimensions=4))
+    evaluated(root, "shared", shared)
+    request = Request(FEATURES, MODEL, "none", "stages/evaluate_disentanglement/shared", (SECOND,), settings)
+    result, scores, seen = evaluated(root, "taken", request)
+    assert scores == alone and result.baseline_oracle["mig"] == alone["baseline_oracle"]["mig"]["mean"]
+    last = [[values for kind, values in events if kind == "progress"][-1] for events in (seen_alone, seen)]
+    assert last[0]["total"] == 3 * last[1]["total"] == 3 * last[1]["done"]
+    for number, wrong in enumerate((replace(settings, seed=1), replace(settings, split="train"), replace(settings, repeats=1))):
+        with pytest.raises(InvalidValueError, match="baselines of another evaluation"):
+            evaluated(root, f"wrong{number}", replace(request, settings=wrong))
+    evaluated(root, "eight", replace(shared, settings=replace(settings, dimensions=8)))
+    with pytest.raises(InvalidValueError, match="baselines of another evaluation"):
+        evaluated(root, "wrong number", replace(request, baselines="stages/evaluate_disentanglement/eight"))
+    with pytest.raises(InvalidValueError, match="no baselines"):
+        evaluated(root, "nothing", replace(request, baselines=MODEL))
+
+
 def test_the_same_request_gives_the_same_bytes(root):
     request = Request(FEATURES, MODEL, siblings=(SECOND,), settings=Settings(metrics=QUICK, repeats=1))
     first, again = (evaluated(root, name, request)[1] for name in ("once", "twice"))
@@ -189,6 +210,7 @@ def test_the_spec_names_what_the_library_computes():
         ({"codes": ""}, "one of codes and baseline"),
         ({"codes": MODEL, "baseline": "oracle"}, "one of codes and baseline"),
         ({"codes": MODEL, "siblings": (MODEL,)}, "other models"),
+        ({"baseline": "oracle", "baselines": "stages/evaluate_disentanglement/aa"}, "none beside it"),
         ({"codes": MODEL, "settings": {"metrics": ("migg",)}}, "did you mean 'mig'"),
         ({"codes": MODEL, "settings": {"metrics": ()}}, "each metric once"),
         ({"codes": MODEL, "settings": {"repeats": 0}}, "out of range"),

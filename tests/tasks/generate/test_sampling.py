@@ -7,13 +7,18 @@ import torch
 from stable_audio_tools.inference import sampling as library
 
 from core.errors import InvalidValueError
-from tasks.generate.sampling import K_STEPS, ClipNoise, flow_times, initial_noise, sample, starting_point
+from tasks.generate.sampling import K_STEPS, ClipNoise, flow_times, sample, starting_point
 from tasks.generate.spec import Settings
 from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.codec import FrontEnd
 
 V = ("v-ddim", "v-ddim-cfgpp", *K_STEPS)
 FLOW = ("euler", "rk4", "dpmpp", "pingpong")
+
+
+def initial_noise(seed, channels, frames):
+    """One clip's first noise [channels, frames]."""
+    return ClipNoise([seed], channels, frames, "cpu")()[0]
 
 
 def tiny(objective):

@@ -6,7 +6,6 @@ import pytest
 
 from core import dsp
 from tasks.synthesize_captioned.everyday import recording
-from tasks.synthesize_captioned.everyday.captions import names_of
 from tasks.synthesize_captioned.everyday.catalogue import NAMED
 from tasks.synthesize_captioned.spec import Settings
 from tasks.synthesize_captioned.stage import make_clip
@@ -26,6 +25,11 @@ ESC_50 = {
     "engine": "engine", "train": "train", "church_bells": "church_bells", "airplane": "airplane", "fireworks": "fireworks",
     "hand_saw": "hand_saw", "dog_bark": "dog", "baby_cry": "crying_baby", "person_sneeze": "sneezing", "fire_crackling": "fire",
 }  # fmt: skip
+
+
+def names_of(family):
+    """Every name that may stand in a caption."""
+    return (*family.labels, *family.phrases)
 
 
 def sound_of(family, seed, duration_s=3.0, rate=RATE):

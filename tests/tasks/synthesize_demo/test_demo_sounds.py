@@ -8,12 +8,17 @@ from scipy import signal
 
 from core import audio
 from core.context import Context
-from tasks.synthesize_demo.parameters import PATTERN, owner
+from tasks.synthesize_demo.parameters import BINS, PATTERN
 from tasks.synthesize_demo.sounds import CLASSES
 from tasks.synthesize_demo.spec import Request, Settings
 from tasks.synthesize_demo.stage import make_clip, run
 
 SETTINGS = Settings(train_per_class=6, val_per_class=2, test_per_class=12)
+
+
+def owner(position):
+    """The split that owns a relative position in [0, 1) of a parameter's range."""
+    return PATTERN[min(int(position * BINS), BINS - 1) % len(PATTERN)]
 
 
 @pytest.fixture(scope="module")

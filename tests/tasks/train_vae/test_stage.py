@@ -16,6 +16,7 @@ from tasks.training import loop
 from tasks.training.loop import thinned
 from tasks.vae_models.gaussians import active_units, kl_to_prior
 from tasks.vae_models.network import VAEDeep, load, parameter_count
+from tests.cut_off import cut_off_at_loss
 from tests.tasks.train_vae.grids import FOLDER, features, train
 
 CURVES = ("loss", "reconstruction", "kl", "effective_beta", "total_correlation", "active_units", "val_loss")
@@ -119,19 +120,8 @@ def test_held_out_clips_have_no_say_in_the_weights(data_root):
 def test_interrupted_and_resumed_equals_uninterrupted(data_root, monkeypatch, method, epochs):
     settings = {"epochs": epochs, "batch_clips": 8, "method": method}
     _, whole = train(data_root, "whole", **settings)
-    real, calls = training.Trainee._loss, []
-
-    def killed(self, generator):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return real(self, generator)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Trainee, "_loss", killed)
-        patched.setattr(loop, "CHECKPOINT_EVERY_S", -1.0)
-        with pytest.raises(KeyboardInterrupt):
-            train(data_root, "part", **settings)
+    with cut_off_at_loss(monkeypatch, training.Trainee):
+        train(data_root, "part", **settings)
     saved = torch.load(data_root / "stages/train_vae/part/checkpoint.pt", weights_only=True)
     assert saved["step"] == 4 and saved["seed"] == 1 and saved["digest"] == clips.digest(data_root / FOLDER)
     said = []
