@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from core.errors import InvalidValueError
 from core.graph import Graph
+from tasks.import_dataset import spec as import_dataset
 from tasks.prepare import spec as prepare
 from tasks.synthesize_demo import spec as synthesize_demo
 
@@ -25,12 +27,25 @@ class Dataset:
     """Table of the validation clips, where the splits come in tables of their own."""
     test_csv: str = ""
     """Table of the test clips, likewise."""
+    layout: Literal["", "hear", "esc50", "urbansound8k", "vivae", "nsynth", "crema_d", "fsd50k", "vocal_imitation", "libricount"] = ""
+    """The published layout of a dataset that has no such table; then there is no ``csv``."""
+    metric: Literal["", "accuracy", "mAP"] = ""
+    """What published evaluations of it score. Empty: accuracy, or mean average precision where a clip has several labels."""
+    protocol: Literal["", "arch", "hear"] = ""
+    """The benchmark whose probe they use; ``probes=[published]`` takes it."""
     domain: str = "everyday sounds"
     """What kind of sounds these are, in words; goes into caption prompts."""
     synthesize: synthesize_demo.Settings = field(default_factory=synthesize_demo.Settings)
     """How to synthesise the demo dataset, when ``root`` is empty."""
+    import_dataset: import_dataset.Settings = field(default_factory=import_dataset.Settings)
+    """What ``layout`` leaves open."""
     prepare: prepare.Settings = field(default_factory=prepare.Settings)
     """Columns, folds and checks."""
+
+    def __post_init__(self) -> None:
+        if self.layout and (self.csv or self.val_csv or self.test_csv):
+            hint = "a layout brings its own table: leave one of them empty"
+            raise InvalidValueError("two tables", where="dataset.layout", allowed="a layout or a csv", received=self.layout, hint=hint)
 
 
 DEMO = Dataset(name="demo", prepare=prepare.Settings(split_column="split"))
@@ -47,8 +62,11 @@ def prepared_dataset(graph: Graph, dataset: Dataset, cwd: Path) -> str:
                 hint = "set dataset.root=FOLDER" if name == "dataset.root" else "the table's path is relative to dataset.root"
                 raise InvalidValueError("no such file or folder", where=name, allowed="an existing path", received=str(path), hint=hint)
         files = {name: str(root / table) if table else "" for name, table in tables.items()}
+        if dataset.layout:
+            request = import_dataset.Request(layout=dataset.layout, root=str(root), settings=dataset.import_dataset)
+            files["csv"] = f"{graph.add('import_dataset', request, f'import_dataset {dataset.name}').output}/clips.csv"
         return graph.add("prepare", prepare.Request(root=str(root), settings=dataset.prepare, **files)).output
-    if dataset.csv:
+    if dataset.csv or dataset.layout:
         hint = "set dataset.root=FOLDER"
         raise InvalidValueError("missing", where="dataset.root", allowed="the folder with the audio", received=dataset.root, hint=hint)
     made = graph.add("synthesize_demo", synthesize_demo.Request(settings=dataset.synthesize)).output

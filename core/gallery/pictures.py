@@ -139,6 +139,40 @@ def intervals(rows: Sequence[tuple[str, Sequence[float], tuple[float, float] | N
     return _svg(figure)
 
 
+def bars(
+    names: Sequence[str], values: Mapping[str, Sequence[float]], spans: Mapping[str, Sequence[tuple[float, float] | None]],
+    lines: Mapping[str, float], y: str,
+) -> str:  # fmt: skip
+    """Return an SVG of grouped bars, with their intervals and dashed lines across.
+
+    Args:
+        names: of the groups, left to right.
+        values: height of each group's bar, by kind of bar.
+        spans: an interval for each bar, or none, by the same kinds.
+        lines: heights of lines across, such as chance, by name; in the colours of the bars, in their order.
+        y: what the values are.
+    """
+    figure = Figure(figsize=(max(4.0, 1.6 + 0.9 * len(names)), 3.4))
+    axes = _axes(figure)
+    palette, width = mpl.colormaps["tab10"], 0.8 / max(1, len(values))
+    for number, (kind, heights) in enumerate(values.items()):
+        places = [place + (number - (len(values) - 1) / 2) * width for place in range(len(names))]
+        axes.bar(places, heights, 0.9 * width, color=palette(number), label=kind, linewidth=0)
+        for place, span in zip(places, spans[kind], strict=True):
+            if span:
+                axes.plot((place, place), span, color=TEXT, linewidth=1.5)
+    for number, (name, height) in enumerate(lines.items()):
+        axes.axhline(height, color=palette(number), linewidth=1.2, linestyle=(0, (4, 3)), label=name)
+    axes.set_xticks(range(len(names)), names)
+    for label in axes.get_xticklabels():
+        label.set_color(TEXT)
+    axes.set_ylabel(y)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=INK, alpha=0.2)
+    axes.legend(fontsize=8, labelcolor=INK, framealpha=0.0)
+    return _svg(figure)
+
+
 def heat_map(
     values: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], full: Sequence[float], labels: tuple[str, str]
 ) -> str:

@@ -1,8 +1,10 @@
 """Which stage follows which in ``doppelgangers``. No Prefect in here: ``plan`` uses it without a server.
 
-demo or CSV → prepare ─┐
-train_contrastive × encoder × seed → embed → probe × kind → report_probes
-       baselines: random weights, mel statistics ─┘
+demo or CSV (→ import_dataset) → prepare ────────────┐
+train_contrastive × encoder × seed ──────────────────┤
+       baselines: random weights, mel statistics ────┴→ embed → probe × kind ─────────────────┐
+synthesize, synthesize_grid (proxies, when asked) ──────→ embed → probe ──────────────────────┼→ report_probes
+synthesize (each encoder's sounds) → embed → measure_sounds; train_supervised (when asked) ───┘
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from core.graph import FlowPlan, Graph
 from core.keys import FileDigests
 from flows.datasets import prepared_dataset
 from flows.doppelgangers.compat import translate
-from flows.doppelgangers.config import Config
+from flows.doppelgangers.config import PROXY_SEED, Config
+from flows.paths import existing
 from tasks.embed import spec as embed
+from tasks.measure_sounds import spec as measure_sounds
 from tasks.probe import spec as probe
 from tasks.report_probes import spec as report_probes
+from tasks.synthesize import spec as synthesize
+from tasks.synthesize_grid import spec as synthesize_grid
 from tasks.train_contrastive import spec as train_contrastive
+from tasks.train_supervised import spec as train_supervised
 
 __all__ = ["CONFIG", "build_graph", "show", "title", "translate"]
 
@@ -39,51 +46,139 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     Args:
         config: the resolved configuration.
         digests: remembers digests of outside files.
-        cwd: what a relative dataset root refers to.
+        cwd: what a relative dataset root, or folder of impulse responses, refers to.
         command: what to type to get the same results; shown on the page.
 
     Raises:
-        InvalidValueError: the dataset's root or CSV does not exist.
+        InvalidValueError: a file or folder that the configuration names does not exist.
     """
     graph = Graph(digests)
-    prepared = prepared_dataset(graph, config.dataset, cwd)
-    trained = {
-        (name, seed): graph.add(
-            "train_contrastive",
-            train_contrastive.Request(seed=seed, settings=config.training(name)),
-            f"train_contrastive {name}, seed {seed}",
+    study = Study(graph, config, prepared_dataset(graph, config.dataset, cwd), cwd)
+    runs = [*study.on_dataset(), *study.supervised()]
+    factors = ""
+    if "parameters" in config.proxies:
+        factors = graph.add(
+            "synthesize", synthesize.Request(settings=config.parameter_sounds, shards=config.shards), "synthesize for proxy parameters"
         ).output
-        for name in config.encoders
-        for seed in config.training_seeds
-    }
-    embedded = {
-        (name, seed): _embedded(graph, config, embed.Request(clips=prepared, checkpoint=folder), f"{name}, seed {seed}")
-        for (name, seed), folder in trained.items()
-    }
-    if "random" in config.baselines:
-        sizes = next(iter(trained.values()))  # the first encoder's: a baseline must have the same network
-        for seed in config.training_seeds:
-            request = embed.Request(clips=prepared, encoder="random", checkpoint=sizes, settings=replace(config.embed, seed=seed))
-            embedded["random", seed] = _embedded(graph, config, request, f"random, seed {seed}")
-    if "mel" in config.baselines:
-        embedded["mel", 0] = _embedded(graph, config, embed.Request(clips=prepared, encoder="mel"), "mel")
-    runs = []
-    for (name, seed), folder in embedded.items():
-        for kind in config.probes:
-            scores = graph.add(
-                "probe", probe.Request(embeddings=folder, probe=kind, settings=config.probe), f"probe {kind} of {name}, seed {seed}"
-            ).output
-            runs.append(report_probes.Run(encoder=name, seed=seed, probe=kind, scores=scores, training=trained.get((name, seed), "")))
+        runs += study.asked("parameters", factors, target="unit", folds="drawn")
+    if "tones" in config.proxies:
+        tones = graph.add("synthesize_grid", synthesize_grid.Request(settings=config.tones, shards=config.shards)).output
+        runs += study.asked("waveform", tones)
+        runs += study.asked("pitch", tones, target="note")
     page = report_probes.Request(
-        title=title(config), runs=tuple(runs), command=command, config=to_yaml(config), settings=config.report_probes
-    )
-    return FlowPlan(graph, title(config), config.dataset.name, graph.add("report_probes", page).output, [prepared])
+        title=title(config), runs=tuple(runs), measures=study.measured(), factors=factors, command=command, config=to_yaml(config),
+        settings=config.report_probes,
+    )  # fmt: skip
+    return FlowPlan(graph, title(config), config.dataset.name, graph.add("report_probes", page).output, [study.prepared])
 
 
-def _embedded(graph: Graph, config: Config, request: embed.Request, label: str) -> str:
-    """Add one embedding of the dataset, in the run's settings where the request has none of its own."""
-    settings = request.settings if request.encoder == "random" else config.embed
-    return graph.add("embed", replace(request, shards=config.shards, settings=settings), f"embed {label}").output
+class Study:
+    """One run's encoders and what they are asked; asking twice adds nothing, since equal work is one step of the graph.
+
+    Args:
+        graph: where the steps go.
+        config: of the run.
+        prepared: folder of the dataset.
+        cwd: what relative folders of sounds refer to.
+    """
+
+    def __init__(self, graph: Graph, config: Config, prepared: str, cwd: Path) -> None:
+        self.graph, self.config, self.prepared, self.cwd = graph, config, prepared, cwd
+        self.trained = {(name, seed): self._trained(name, seed) for name in config.encoders for seed in config.training_seeds}
+
+    def _trained(self, name: str, seed: int) -> str:
+        settings, folder = self.config.training(name), self.config.real_sounds(name)
+        responses = existing(settings.impulse_responses, "train_contrastive.impulse_responses", self.cwd)
+        pairs = ""
+        if self.config.pregenerated_pairs and not folder:
+            made = synthesize.Request(settings=self.config.sounds(name, self.config.pregenerated_pairs, seed), shards=self.config.shards)
+            pairs = self.graph.add("synthesize", made, f"synthesize pairs of {name}, seed {seed}").output
+        request = train_contrastive.Request(
+            seed=seed, folder=existing(folder, f"encoders.{name}.folder", self.cwd), pairs=pairs,
+            settings=replace(settings, impulse_responses=responses),
+        )  # fmt: skip
+        return self.graph.add("train_contrastive", request, f"train_contrastive {name}, seed {seed}").output
+
+    def embeddings(self, clips: str, of: str) -> dict[tuple[str, int], str]:
+        """Return the folders of some clips' embeddings by every encoder and baseline and its seed.
+
+        Args:
+            clips: folder of the clips.
+            of: what they are, for the steps' names; empty: the dataset.
+        """
+        config = self.config
+        found = {
+            (name, seed): self.embedded(embed.Request(clips=clips, checkpoint=folder), f"{of}{name}, seed {seed}")
+            for (name, seed), folder in self.trained.items()
+        }
+        if "random" in config.baselines:
+            sizes = next(iter(self.trained.values()))  # the first encoder's: a baseline must have the same network
+            for seed in config.training_seeds:
+                request = embed.Request(clips=clips, encoder="random", checkpoint=sizes, settings=replace(config.embed, seed=seed))
+                found["random", seed] = self.embedded(request, f"{of}random, seed {seed}")
+        if "mel" in config.baselines:
+            found["mel", 0] = self.embedded(embed.Request(clips=clips, encoder="mel"), f"{of}mel")
+        return found
+
+    def embedded(self, request: embed.Request, label: str) -> str:
+        """Add one embedding, in the run's settings where the request has none of its own."""
+        settings = request.settings if request.encoder == "random" else self.config.embed
+        return self.graph.add("embed", replace(request, shards=self.config.shards, settings=settings), f"embed {label}").output
+
+    def probed(self, request: probe.Request, label: str) -> str:
+        """Add one probe."""
+        return self.graph.add("probe", request, f"probe {label}").output
+
+    def on_dataset(self) -> list[report_probes.Run]:
+        """Return every probe of every encoder on the dataset."""
+        found = []
+        for (name, seed), folder in self.embeddings(self.prepared, "").items():
+            for kind in self.config.judges:
+                request = probe.Request(embeddings=folder, probe=kind, settings=self.config.dataset_probe)
+                scores, training = self.probed(request, f"{kind} of {name}, seed {seed}"), self.trained.get((name, seed), "")
+                found.append(report_probes.Run(encoder=name, seed=seed, probe=kind, scores=scores, training=training))
+        return found
+
+    def asked(self, name: str, clips: str, **settings: Any) -> list[report_probes.Run]:
+        """Return the linear probes of a proxy task on some clips, by every encoder."""
+        own = replace(self.config.probe, label_separator="", metric="", **{"target": "label", "folds": "auto", **settings})
+        found = []
+        for (encoder, seed), folder in self.embeddings(clips, f"{name} sounds by ").items():
+            scores = self.probed(probe.Request(embeddings=folder, settings=own), f"{name} of {encoder}, seed {seed}")
+            training = self.trained.get((encoder, seed), "")
+            found.append(report_probes.Run(encoder=encoder, seed=seed, probe=name, scores=scores, training=training))
+        return found
+
+    def supervised(self) -> list[report_probes.Run]:
+        """Return the supervised baseline's scores, which stand beside every probe on the same folds."""
+        if "supervised" not in self.config.baselines:
+            return []
+        found = []
+        for seed in self.config.training_seeds:
+            request = train_supervised.Request(clips=self.prepared, seed=seed, settings=self.config.supervised)
+            scores = self.graph.add("train_supervised", request, f"train_supervised, seed {seed}").output
+            found += [report_probes.Run(encoder="supervised", seed=seed, probe=kind, scores=scores) for kind in self.config.judges]
+        return found
+
+    def measured(self) -> str:
+        """Return the folder of the measures of each encoder's sounds, in mel statistics and in the first encoder; empty: not wanted."""
+        config = self.config
+        names = [name for name in config.encoders if not config.real_sounds(name)]
+        if not config.measured_pairs or not names:
+            return ""
+        sets = []
+        for name in names:
+            sounds = synthesize.Request(settings=config.sounds(name, config.measured_pairs, PROXY_SEED), shards=config.shards)
+            sets.append(measure_sounds.SoundSet(name, self.graph.add("synthesize", sounds, f"synthesize sounds of {name}").output))
+        first, folder = next(iter(self.trained.items()))
+        spaces = []
+        for space, kind in (("mel", embed.Request(clips="", encoder="mel")), (first[0], embed.Request(clips="", checkpoint=folder))):
+            label = space if space == "mel" else f"{space}, seed {first[1]}"
+            real = self.embedded(replace(kind, clips=self.prepared), label)
+            made = tuple(self.embedded(replace(kind, clips=one.clips), f"sounds of {one.name} by {label}") for one in sets)
+            spaces.append(measure_sounds.Space(space, real, made))
+        request = measure_sounds.Request(real=self.prepared, sets=tuple(sets), spaces=tuple(spaces), settings=config.measure_sounds)
+        return self.graph.add("measure_sounds", request).output
 
 
 def show(result: dict[str, Any]) -> str:

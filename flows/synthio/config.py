@@ -116,6 +116,9 @@ class Config(RunSettings):
     """Parts that generation and filtering are cut into; each is recorded and resumed by itself."""
     clap_checkpoint: str = ""
     """A LAION-CLAP checkpoint file to filter with; empty: a compact one is fitted on the gold subset."""
+    encoder: str = ""
+    """Folder of an encoder that ``doppelgangers`` trained (``stages/train_contrastive/…`` of a data root): the Fréchet distance is then
+    taken in its embedding as well, ``retrieve.by=encoder`` retrieves by it, and ``clap_filter.score=encoder_rank`` filters by it."""
     measures: bool = True
     """Whether the generated sets are measured: Fréchet distance, diversity, near-duplicates, leaks (first draw of each size)."""
     captions: dict[str, caption.Settings] = field(
@@ -184,6 +187,10 @@ class Config(RunSettings):
         if self.turn_folds and not self.dataset.prepare.fold_column:
             hint = "set dataset.prepare.fold_column, train_folds, val_folds and test_folds"
             raise InvalidValueError("nothing to turn", where="turn_folds", allowed="a dataset with folds", received=True, hint=hint)
+        users = [f"retrievals.{name}.retrieve.by" for name, one in self.retrievals.items() if one.retrieve.by == "encoder"]
+        users += ["clap_filter.score"] if self.clap_filter.score == "encoder_rank" else []
+        if users and not self.encoder:
+            raise InvalidValueError("needs an encoder", where=users[0], allowed="encoder=FOLDER", received="")
         self._check_sources()
         self._check_references()
 

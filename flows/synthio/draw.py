@@ -105,7 +105,11 @@ class Draw:
         return self._add("make_pairs", make_pairs.Request(gold=winners, losers=(losers,), settings=model.pairs), f"make_pairs {label}")
 
     def _filtered(self, clips: str, label: str) -> str:
-        request = clap_filter.Request(clips=clips, checkpoint=self.clap(), shards=self.config.shards, settings=self.config.clap_filter)
+        encoder = self.config.encoder if self.config.clap_filter.score == "encoder_rank" else ""
+        request = clap_filter.Request(
+            clips=clips, checkpoint=self.clap(), shards=self.config.shards, settings=self.config.clap_filter, encoder=encoder,
+            gold=self.gold if encoder else "",
+        )  # fmt: skip
         return self._add("clap_filter", request, f"clap_filter {label}")
 
     def source(self, name: str) -> Rounds:
@@ -118,9 +122,10 @@ class Draw:
         else:
             retrieval = self.config.retrievals[name]
             pool = self._pool(retrieval.root, retrieval.csv, name)
+            learned = retrieval.retrieve.by == "encoder"
             retrieved = retrieve.Request(
-                clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint=self.clap(), shards=self.config.shards,
-                settings=retrieval.retrieve,
+                clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint="" if learned else self.clap(), shards=self.config.shards,
+                settings=retrieval.retrieve, encoder=self.config.encoder if learned else "",
             )  # fmt: skip
             folder = self._add("retrieve", retrieved, f"retrieve {name}")
             return Rounds((folder,), (folder,), (pool,))
@@ -163,7 +168,7 @@ class Draw:
         extra = tuple(dict.fromkeys([*rounds.lineage, *(folder for folder in rounds.generated if folder not in rounds.accepted)]))
         request = measure_synthetic.Request(
             gold=self.gold, evaluation=self.prepared, clips=rounds.accepted, checkpoint=self.clap(), lineage=extra,
-            settings=self.config.measure_synthetic,
+            settings=self.config.measure_synthetic, encoder=self.config.encoder,
         )  # fmt: skip
         return self._add("measure_synthetic", request, f"measure_synthetic {name}")
 

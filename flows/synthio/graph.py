@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from core.config import to_yaml
-from core.errors import InvalidValueError
 from core.graph import FlowPlan, Graph
 from core.keys import FileDigests, is_hub_name
 from flows.datasets import prepared_dataset
+from flows.paths import existing
 from flows.synthio.compat import translate
 from flows.synthio.config import GOLD, Config
 from flows.synthio.draw import Draw, Rounds
@@ -107,10 +107,7 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
     """Let the files that a person names be relative to where run.sh was called."""
 
     def absolute(text: str, where: str) -> str:
-        path = (cwd / Path(text).expanduser()).resolve()
-        if text and not path.exists():
-            raise InvalidValueError("no such file or folder", where=where, allowed="an existing path", received=str(path))
-        return str(path) if text else ""
+        return existing(text, where, cwd)
 
     def model(text: str, where: str) -> str:
         return text if is_hub_name(text, cwd) else absolute(text, where)
@@ -118,6 +115,7 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
     return replace(
         config,
         clap_checkpoint=absolute(config.clap_checkpoint, "clap_checkpoint"),
+        encoder=absolute(config.encoder, "encoder"),
         train_text_to_audio=_pretrained(config.train_text_to_audio, "train_text_to_audio", model),
         train_clap=replace(config.train_clap, start_from=absolute(config.train_clap.start_from, "train_clap.start_from")),
         train_ast=_pretrained(config.train_ast, "train_ast", absolute),

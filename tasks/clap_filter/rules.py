@@ -10,7 +10,7 @@ import torch
 
 from tasks.clap_filter.spec import Settings
 
-DEFAULTS = {"sigmoid": 0.85, "cosine": 0.2, "rank": 3.0, "top_k": 10.0, "top_share": 0.5}
+DEFAULTS = {"sigmoid": 0.85, "cosine": 0.2, "rank": 3.0, "top_k": 10.0, "top_share": 0.5, "encoder_rank": 3.0}
 DIGITS = 5
 """Scores are rounded, so that the last bits of a sum in another order change no decision."""
 
@@ -23,9 +23,10 @@ def rule(settings: Settings, compact: bool) -> tuple[str, float]:
 
 def verdict(scores: dict[str, float], score: str, bound: float) -> str:
     """Return why a clip is rejected by a bound on its own score, empty when it is kept."""
-    value = scores[f"clap_{score}"]
-    if score == "rank":
-        return "" if value <= bound else f"clap_rank {value:.0f} is worse than {bound:g}"
+    name = score if score == "encoder_rank" else f"clap_{score}"
+    value = scores[name]
+    if score in ("rank", "encoder_rank"):
+        return "" if value <= bound else f"{name} {value:.0f} is worse than {bound:g}"
     return "" if value >= bound else f"clap_{score} {value:.3f} is below {bound:g}"
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.contract import Stage, check_range, external_path, runtime_setting
+from core.errors import InvalidValueError
 
 STAGE = Stage(
     name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
 )
 
-BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top_k": (0.0, 1e9), "top_share": (0.0, 1.0)}
+BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top_k": (0.0, 1e9), "top_share": (0.0, 1.0),
+          "encoder_rank": (1.0, 1e9)}  # fmt: skip
 """Allowed thresholds by rule."""
 
 
@@ -19,13 +21,14 @@ BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top
 class Settings:
     """The rule."""
 
-    score: Literal["auto", "sigmoid", "cosine", "rank", "top_k", "top_share"] = "auto"
+    score: Literal["auto", "sigmoid", "cosine", "rank", "top_k", "top_share", "encoder_rank"] = "auto"
     """``sigmoid``: σ(exp(logit_scale)·cos) as published; ``cosine``; ``rank`` of the own label among all labels; ``top_k``: the k best of
-    each label by cosine; ``top_share``: the best share of each label. ``auto``: rank for the compact checkpoint, whose absolute scores
+    each label by cosine; ``top_share``: the best share of each label; ``encoder_rank``: rank of the own label by the cosine with the mean
+    of its gold clips in the request's ``encoder``, which has seen no text. ``auto``: rank for the compact checkpoint, whose absolute scores
     mean little, and sigmoid for a published one."""
     threshold: float | None = None
     """Lowest score kept, worst rank kept, k, or the share kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3, top_k 10,
-    top_share 0.5."""
+    top_share 0.5, encoder_rank 3."""
     audio_model: str = "HTSAT-base"
     """Audio tower of a published checkpoint."""
     text_model: str = "roberta"
@@ -52,9 +55,18 @@ class Request:
     """Parts that are recorded and resumed one by one."""
     settings: Settings = Settings()
     """The rule."""
+    encoder: str = external_path(default="")
+    """Folder of ``train_contrastive``; its scores ``encoder_cosine`` and ``encoder_rank`` are then written beside CLAP's."""
+    gold: str = ""
+    """With an encoder: folder of the gold clips that labels are known by; train clips only."""
 
     def __post_init__(self) -> None:
         check_range("clap_filter.shards", self.shards, 1, 100_000)
+        if bool(self.encoder) != bool(self.gold) or (self.settings.score == "encoder_rank" and not self.encoder):
+            raise InvalidValueError(
+                "encoder and gold belong together, and score=encoder_rank needs them", where="clap_filter.encoder",
+                allowed="both or none", received={"encoder": self.encoder, "gold": self.gold},
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 
 from core import manifest
 from core.context import Context
+from tasks.clap_filter.prototypes import Prototypes
 from tasks.clap_filter.rules import DIGITS, decide, rule, score_clip
 from tasks.clap_filter.spec import Request, Result
 from tasks.clap_model.embedding import CLIPS_AT_ONCE, Embedder
@@ -46,6 +47,7 @@ class _Scorer:
         model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
         self.scale, self.embedder = model.logit_scale(), Embedder(model, context.device, settings.batch_size)
         self.of_labels = self.embedder.texts([template(label) for label in labels])
+        self.prototypes = Prototypes(context.locate(request.encoder), request.gold, context) if request.encoder else None
 
     @torch.inference_mode()
     def score(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,6 +63,9 @@ class _Scorer:
             row = judged[clip]
             scores = score_clip((own @ self.of_labels.T).mean(0).cpu(), self.labels.index(row["label"]), self.scale)
             scores["clap_text_caption"] = round(float((own @ caption).mean()), DIGITS)
+            if self.prototypes:
+                vectors, _ = self.prototypes.embedder.sounds({clip: self.context.resolve(row["path"])})
+                scores |= self.prototypes.scores(vectors[clip], row["label"])
             row["scores"] = json.dumps(json.loads(row["scores"]) | scores, sort_keys=True)
         return rows
 

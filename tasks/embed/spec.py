@@ -52,7 +52,8 @@ class Request:
     """One dataset and one encoder."""
 
     clips: str
-    """Folder of the manifest. Clips of all splits are embedded: the encoder is frozen and learns nothing from them."""
+    """Folder of the manifest, or of ``synthesize_grid``. Clips of all splits are embedded: the encoder is frozen and learns nothing from
+    them."""
     encoder: Literal["trained", "random", "mel"] = "trained"
     """``trained``: of ``checkpoint``. ``random``: the same network with its first weights. ``mel``: mean and deviation of each mel band."""
     checkpoint: str = external_path(default="")

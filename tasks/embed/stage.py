@@ -10,10 +10,11 @@ import pandas as pd
 import soundfile
 import torch
 
-from core import atomic, audio, manifest
+from core import atomic
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
+from tasks.embed.clips import open_clips
 from tasks.embed.encoders import heard, open_encoder
 from tasks.embed.spec import Request, Result
 from tasks.matmul import use_fast_float32
@@ -28,7 +29,8 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     use_fast_float32(context.device)
-    table = _clips(request, context)
+    clips = open_clips(request.clips, context)
+    table = clips.table
     encoder, known = open_encoder(request, context), heard(request, context)
     total, done = sum(len(table.iloc[shard :: request.shards]) for shard in shards), 0
     for shard in shards:
@@ -38,7 +40,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
         with context.shard(shard) as folder:
             for row in table.iloc[shard :: request.shards].to_dict("records"):
                 try:
-                    sound = audio.load_mono(context.resolve(row["path"]), encoder.sample_rate_hz)
+                    sound = clips.sound(row, encoder.sample_rate_hz)
                 except (soundfile.LibsndfileError, OSError) as error:
                     rejected[row["clip_id"]] = str(error)
                     continue
@@ -55,13 +57,6 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
                 np.save(file, np.stack(vectors) if vectors else np.empty((0, encoder.dimensions), np.float32))
             pd.DataFrame(rows, columns=[*COLUMNS, "stretches", "heard"]).to_parquet(folder / TABLE, index=False)
             atomic.write_json(folder / "rejected.json", rejected)
-
-
-def _clips(request: Request, context: Context) -> pd.DataFrame:
-    table = manifest.accepted(manifest.read(context.resolve(request.clips)))
-    if not len(table):
-        raise InvalidValueError("no clips", where=request.clips, allowed="accepted clips", received=0)
-    return table.sort_values("clip_id").reset_index(drop=True)
 
 
 def run(request: Request, context: Context) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.measure_synthetic.frechet import order
+from core.frechet import order
 
 Array = npt.NDArray[np.float64]
 

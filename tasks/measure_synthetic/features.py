@@ -15,6 +15,7 @@ from core.context import Context
 from core.errors import InvalidValueError
 from tasks.clap_model.embedding import Embedder
 from tasks.clap_model.windows import template
+from tasks.contrastive.clips import ClipEmbedder
 from tasks.measure_synthetic import mel
 
 DIGITS = 5
@@ -37,6 +38,8 @@ class Clip:
     """Log-mel means and standard deviations [2 · bands], dB."""
     embedding: Array | None = None
     """Mean over the windows of CLAP's unit-length audio embeddings [dim]; None where no model was used."""
+    learned: Array | None = None
+    """Unit-length embedding of a contrastive encoder [dim]; None where none was used."""
 
 
 class Sounds:
@@ -55,7 +58,11 @@ class Sounds:
 
 
 def load(
-    rows: Sequence[dict[str, Any]], context: Context, embedder: Embedder | None = None, done: Callable[[], None] = lambda: None
+    rows: Sequence[dict[str, Any]],
+    context: Context,
+    embedder: Embedder | None = None,
+    done: Callable[[], None] = lambda: None,
+    encoder: ClipEmbedder | None = None,
 ) -> list[Clip]:
     """Load clips in the given order.
 
@@ -64,6 +71,7 @@ def load(
         context: of the stage.
         embedder: embeds them; without one the embedding stays None.
         done: called after each clip.
+        encoder: a contrastive one, embeds them as well.
 
     Raises:
         InvalidValueError: a sound file cannot be read.
@@ -79,6 +87,8 @@ def load(
         clip = Clip(row["clip_id"], row["label"], row["caption"], row["path"], mel.fingerprint(levels), mel.statistics(levels))
         if embedder is not None:
             clip.embedding = embed(mono, rate_hz, embedder)
+        if encoder is not None:
+            clip.learned = encoder.unit(mono, rate_hz)
         clips.append(clip)
         done()
     return clips

@@ -64,6 +64,8 @@ class Request:
     """Further folders that took part: captions, revised captions, clips before the filter, preference pairs. They enter the proof only."""
     settings: Settings = Settings()
     """What counts as a copy."""
+    encoder: str = external_path(default="")
+    """Folder of ``train_contrastive``, in whose embedding the Fréchet distances are taken as well; empty: in none."""
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -91,6 +93,12 @@ class Result:
     fad_mel: float | None
     """Fréchet distance to gold of log-mel means and standard deviations, dB²."""
     fad_mel_reference: float | None
+    """The same for the undrawn real clips."""
+    fad_encoder: float | None
+    """Fréchet distance to gold in the request's ``encoder``; None without one."""
+    fad_encoder_infinity: float | None
+    """The same, extrapolated to endlessly many synthetic clips."""
+    fad_encoder_reference: float | None
     """The same for the undrawn real clips."""
     clap_score_label: float | None
     """Mean cosine of a clip with its label's text."""

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from core import atomic, manifest
+from core import atomic, frechet, manifest
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
 from tasks.clap_model.embedding import Embedder
 from tasks.clap_model.loading import load as load_model
-from tasks.measure_synthetic import diversity, duplicates, features, frechet, lineage
+from tasks.contrastive.clips import ClipEmbedder
+from tasks.measure_synthetic import diversity, duplicates, features, lineage
 from tasks.measure_synthetic.features import Clip, Sounds, unit
 from tasks.measure_synthetic.spec import Request, Result, Settings
 
@@ -134,7 +135,8 @@ def _load(request: Request, evaluation: pd.DataFrame, embedder: Embedder, contex
     tables = (gold, synthetic.drop_duplicates("clip_id"), real.iloc[sorted(kept)], evaluation[evaluation["split"] == "val"])
     total = sum(len(table) for table in tables)
     done = _Counter(context, total)
-    return Sets(*(features.load(table.sort_values("clip_id").to_dict("records"), context, embedder, done) for table in tables))
+    encoder = ClipEmbedder(context.locate(request.encoder), context.device) if request.encoder else None
+    return Sets(*(features.load(table.sort_values("clip_id").to_dict("records"), context, embedder, done, encoder) for table in tables))
 
 
 @dataclass
@@ -155,7 +157,11 @@ def _distances(sets: Sets, settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {"frechet": {"gold_clips": len(sets.gold), "synthetic_clips": len(sets.synthetic), "regularisation": "none"}}
     views: dict[str, Callable[[Sequence[Clip]], Any]] = {
         "clap": lambda clips: unit(clips), "mel": lambda clips: np.stack([clip.levels for clip in clips]),
+        "encoder": lambda clips: np.stack([clip.learned for clip in clips if clip.learned is not None]),
     }  # fmt: skip
+    if not any(clip.learned is not None for clip in sets.gold):
+        views.pop("encoder")
+        found |= dict.fromkeys(("fad_encoder", "fad_encoder_infinity", "fad_encoder_reference"))
     for name, view in views.items():
         groups = {"": sets.synthetic, "_reference": sets.reference, "_val": sets.val}
         for suffix, clips in groups.items():

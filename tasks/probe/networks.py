@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tasks.probe.scores import score
 from tasks.probe.spec import Settings
+from tasks.probing.folds import Kind
+from tasks.probing.scores import likelihoods, score
 
 Array = npt.NDArray[Any]
 
@@ -27,13 +28,14 @@ class Data:
     targets: Tensor
     val_inputs: Tensor
     val_targets: Tensor
-    several: bool
+    kind: Kind
+    metric: str
     seed: int
     """Of weights, batches and dropout."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss: cross-entropy, or binary cross-entropy for several labels a clip."""
-        if self.several:
+        if self.kind == "several":
             return nn.functional.binary_cross_entropy_with_logits(logits, targets)
         return nn.functional.cross_entropy(logits, targets.argmax(1))
 
@@ -48,9 +50,8 @@ class Data:
         """Return score and loss on the validation clips."""
         logits = model.eval()(self.val_inputs)
         model.train()
-        return score(logits.numpy(), self.val_targets.numpy(), "several" if self.several else "one"), float(
-            self.loss(logits, self.val_targets)
-        )
+        found = likelihoods(logits.numpy(), self.kind, self.metric)
+        return score(found, self.val_targets.numpy(), self.kind, self.metric), float(self.loss(logits, self.val_targets))
 
     def descend(self, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, size: int) -> None:
         """Take one pass."""
@@ -66,14 +67,16 @@ class Probe:
     """A trained probe."""
 
     model: nn.Module
+    data: Data
+    """What it was trained on."""
     val_score: float
     chosen: str
     """What was chosen on the validation clips, in words."""
 
     @torch.no_grad()
     def __call__(self, inputs: Array) -> Array:
-        """Return logits [clips, classes]."""
-        return np.asarray(self.model.eval()(torch.from_numpy(inputs)).numpy())
+        """Return logits [clips, classes]; likelihoods where average precision compares the clips of a class."""
+        return likelihoods(np.asarray(self.model.eval()(torch.from_numpy(inputs)).numpy()), self.data.kind, self.data.metric)
 
 
 def arch(data: Data, settings: Settings) -> Probe:
@@ -93,7 +96,7 @@ def arch(data: Data, settings: Settings) -> Probe:
         if loss < best:
             best, kept, at, found = loss, copy.deepcopy(model.state_dict()), epoch + 1, judged
     model.load_state_dict(kept)
-    return Probe(model, found, f"pass {at}")
+    return Probe(model, data, found, f"pass {at}")
 
 
 class HearNetwork(nn.Sequential):
@@ -135,7 +138,7 @@ def hear(data: Data, settings: Settings) -> Probe:
         model = HearNetwork((data.inputs.shape[1], data.targets.shape[1]), layers, settings, initial)
         found, epoch = _patiently(model, rate, data, settings)
         if best is None or found > best.val_score:
-            best = Probe(model, found, f"{layers} layers, rate {rate:g}, xavier {initial}, pass {epoch}")
+            best = Probe(model, data, found, f"{layers} layers, rate {rate:g}, xavier {initial}, pass {epoch}")
     assert best is not None
     return best
 

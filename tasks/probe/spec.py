@@ -23,6 +23,9 @@ class Settings:
     numbers; then by regression (linear: ridge, knn: means), scored by R²."""
     label_separator: Literal["", ";", ","] = ""
     """What separates the labels of one clip. Empty: one label each, accuracy. Otherwise mean average precision."""
+    metric: Literal["", "accuracy", "mAP"] = ""
+    """What is scored. Empty: accuracy of one label a clip, mean average precision of several. HEAR scores Vocal Imitation, which has one
+    label a clip, by mAP."""
     standardize: bool = True
     """Bring every dimension to mean 0 and deviation 1 of the training clips first; the protocols arch and hear never do."""
     seed: int = 0
@@ -40,7 +43,8 @@ class Settings:
     arch_rate: float = 1e-3
     """arch: AdamW's rate, times 0.95 after every pass."""
     arch_val_fraction: float = 0.2
-    """arch: share of the training folds' clips that validates, drawn as published; with a split: its validation clips."""
+    """arch: share of the training folds' clips that validates, drawn as published; 0: the next fold validates,
+    as published for VIVAE. With a split: its validation clips."""
     hear_grid_points: int = 8
     """hear: settings drawn from the grid of 16: 1 or 2 layers, four rates, two initial weights."""
     hear_rates: tuple[float, ...] = (3.2e-3, 1e-3, 3.2e-4, 1e-4)
@@ -65,7 +69,7 @@ class Settings:
         check_range("probe.hear_batch", self.hear_batch, 2, 1_000_000)
         check_range("probe.hear_dropout", self.hear_dropout, 0.0, 0.95)
         check_range("probe.arch_rate", self.arch_rate, 1e-9, 10.0)
-        check_range("probe.arch_val_fraction", self.arch_val_fraction, 0.01, 0.9)
+        check_range("probe.arch_val_fraction", self.arch_val_fraction, 0.0, 0.9)
         for name, low, high in (("linear_penalties", 1e-9, 1e9), ("hear_rates", 1e-9, 10.0), ("neighbours", 1, 1_000_000)):
             values = getattr(self, name)
             if not values:

@@ -14,11 +14,12 @@ from core.context import Context
 from core.contract import to_dict
 from core.statistics import t_interval
 from tasks.probe import linear, networks
-from tasks.probe.folds import Fold, Rows, Task, folds, read, standardized
-from tasks.probe.scores import Array, per_class, score
 from tasks.probe.spec import Request, Result, Settings
+from tasks.probe.task import Task, read, standardized
+from tasks.probing.folds import Fold, Rows, folds
+from tasks.probing.scores import Array, likelihoods, score
+from tasks.probing.summary import by_class, chance
 
-METRICS = {"one": "accuracy", "several": "mAP", "numbers": "R2"}
 Found = tuple[Array, float, str]
 """Scores of the test clips [clips, classes], the validation score, and what was chosen, in words."""
 
@@ -28,7 +29,7 @@ def run(request: Request, context: Context) -> Result:
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     task = read(context.locate(request.embeddings), request.settings)
-    rounds = folds(task, request.settings, request.embeddings)
+    rounds = folds(task.table, request.settings.folds, request.settings.seed, request.embeddings)
     found: list[Found] = []
     for number, fold in enumerate(rounds):
         found.append(PROBES[request.probe](task, fold, request.settings))
@@ -53,7 +54,7 @@ def _linear(task: Task, fold: Fold, settings: Settings) -> Found:
                 seen[key] = linear.design(array[rows])
             weights = linear.logistic(seen[key], task.targets[rows], penalty, task.kind == "several", last[-1] if last else None)
             last.append(weights)
-        return lambda inputs: linear.applied(weights, inputs)
+        return lambda inputs: likelihoods(linear.applied(weights, inputs), task.kind, task.metric)
 
     return _chosen(task, fold, settings, sorted(settings.linear_penalties), fit, "C")
 
@@ -68,7 +69,7 @@ def _neighbours(task: Task, fold: Fold, settings: Settings) -> Found:
 def _chosen(task: Task, fold: Fold, settings: Settings, choices: Any, fit: Any, name: str) -> Found:
     """Fit every choice on the training clips, keep the best on the validation clips (ties: the first), fit it again and predict."""
     array = standardized(task.array, fold.train) if settings.standardize else task.array
-    judged = [score(fit(fold.train, array, choice)(array[fold.val]), task.targets[fold.val], task.kind) for choice in choices]
+    judged = [score(fit(fold.train, array, choice)(array[fold.val]), task.targets[fold.val], task.kind, task.metric) for choice in choices]
     best = int(np.argmax(judged))
     rows = np.sort(np.concatenate([fold.train, fold.val])) if settings.refit else fold.train
     array = standardized(task.array, rows) if settings.standardize else task.array
@@ -76,9 +77,9 @@ def _chosen(task: Task, fold: Fold, settings: Settings, choices: Any, fit: Any, 
 
 
 def _arch(task: Task, fold: Fold, settings: Settings) -> Found:
-    """ARCH knows no validation fold: with folds, a share of all clips that are not tested on validates."""
+    """ARCH mostly knows no validation fold: with folds, a share of all clips that are not tested on validates, or else the next fold."""
     train, val = fold.train, fold.val
-    if fold.name != "test":
+    if fold.name != "test" and settings.arch_val_fraction:
         rows = np.sort(np.concatenate([train, val]))
         order = np.random.default_rng(settings.seed).permutation(rows)
         held = max(1, round(settings.arch_val_fraction * len(rows)))
@@ -97,45 +98,24 @@ PROBES: dict[str, Callable[[Task, Fold, Settings], Found]] = {"linear": _linear,
 
 def _data(task: Task, train: Rows, val: Rows, settings: Settings) -> networks.Data:
     parts = [torch.from_numpy(values[rows]) for rows in (train, val) for values in (task.array, task.targets)]
-    return networks.Data(*parts, several=task.kind == "several", seed=settings.seed)
+    return networks.Data(*parts, kind=task.kind, metric=task.metric, seed=settings.seed)
 
 
 def _result(task: Task, rounds: list[Fold], found: list[Found]) -> Result:
-    by_fold = {fold.name: score(scores, task.targets[fold.test], task.kind) for fold, (scores, _, _) in zip(rounds, found, strict=True)}
+    by_fold = {
+        fold.name: score(scores, task.targets[fold.test], task.kind, task.metric)
+        for fold, (scores, _, _) in zip(rounds, found, strict=True)
+    }
     tested = np.concatenate([fold.test for fold in rounds])
     values = np.array(list(by_fold.values()))
     return Result(
-        metric=METRICS[task.kind], score=float(values.mean()), fold_scores=by_fold, interval=t_interval(values),
+        metric=task.metric, score=float(values.mean()), fold_scores=by_fold, interval=t_interval(values),
         val_score=float(np.mean([val for _, val, _ in found])),
         chosen={fold.name: words for fold, (_, _, words) in zip(rounds, found, strict=True)},
-        chance=float(np.mean([_chance(task, fold) for fold in rounds])), clips=len(tested),
+        chance=float(np.mean([chance(task.told, fold, task.metric) for fold in rounds])), clips=len(tested),
         heard=int(task.table["heard"].to_numpy()[tested].sum()),
-        classes=task.classes, per_class_score=_by_class(task, rounds, found),
+        classes=task.classes, per_class_score=by_class(task.told, rounds, [scores for scores, _, _ in found], task.metric),
     )  # fmt: skip
-
-
-def _chance(task: Task, fold: Fold) -> float:
-    """Return what a probe scores that does not look: the most frequent training label, or the average precision of random scores."""
-    targets = task.targets[fold.test]
-    if task.kind == "numbers":
-        return 0.0
-    if task.kind == "several":
-        shares = targets.mean(0)
-        return float(shares[shares > 0].mean())
-    return float((targets.argmax(1) == task.targets[fold.train].sum(0).argmax()).mean())
-
-
-def _by_class(task: Task, rounds: list[Fold], found: list[Found]) -> dict[str, float]:
-    values: dict[str, list[float]] = {name: [] for name in task.classes}
-    for fold, (scores, _, _) in zip(rounds, found, strict=True):
-        targets = task.targets[fold.test]
-        if task.kind != "one":
-            for number, value in per_class(scores, targets, task.kind).items():
-                values[task.classes[number]].append(value)
-        else:
-            for true, named in zip(targets.argmax(1).tolist(), scores.argmax(1).tolist(), strict=True):
-                values[task.classes[true]].append(float(true == named))
-    return {name: float(np.mean(known)) for name, known in values.items() if known}
 
 
 def _write_predictions(task: Task, rounds: list[Fold], found: list[Found], context: Context) -> None:

@@ -45,6 +45,11 @@ class Encoder:
         """Mean over folds and seeds."""
         return float(self.by_fold.mean())
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Student's 95 % interval of the mean over folds; None for one fold."""
+        return statistics.t_interval(self.by_fold)
+
 
 @dataclass(frozen=True)
 class Comparison:

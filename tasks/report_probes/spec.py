@@ -51,6 +51,10 @@ class Request:
     """What to type to get the same results."""
     settings: Settings = Settings()
     """What the page shows."""
+    measures: str = ""
+    """Folder of ``measure_sounds``; empty: none were measured."""
+    factors: str = ""
+    """Folder of the sounds of the probe ``parameters``, which says what the parameters are called; empty: there is no such probe."""
 
     def __post_init__(self) -> None:
         where = "report_probes.runs"

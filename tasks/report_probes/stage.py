@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -14,10 +13,14 @@ from core import atomic, tables
 from core.context import Context
 from core.gallery import pictures
 from core.gallery.page import render, trusted
-from core.statistics import t_interval
+from tasks.report_probes import sounds, sweeps
 from tasks.report_probes.scores import Encoder, collect, compare, headline, of_probe
 from tasks.report_probes.spec import Request, Result
 
+FACTORS = "parameters"
+"""Probe of a synthesiser's parameters."""
+PROXIES = (FACTORS, "waveform", "pitch")
+"""Probes on other sounds than the dataset's."""
 CURVES = {
     "align": "Alignment of twins: 0 when their embeddings are one, 2 for unrelated sounds",
     "uniform": "Uniformity: 0 when all embeddings are one, about −4 when they are spread evenly", "loss": "Training loss",
@@ -30,10 +33,15 @@ def run(request: Request, context: Context) -> Result:
     probes = list(dict.fromkeys(encoder.probe for encoder in encoders))
     parts = [(probe, *table(of_probe(encoders, probe))) for probe in probes]
     finding = headline(encoders)
+    shown = _trainings(of_probe(encoders, probes[0]), request, context)
+    measures = sounds.read(context.resolve(request.measures)) if request.measures else None
     page = render(
         "probes.html", title=request.title, headlines=[finding], command=request.command, config=request.config, parts=parts,
         intervals=[(probe, _intervals(of_probe(encoders, probe))) for probe in probes], classes=_classes(of_probe(encoders, probes[0])),
-        probe=probes[0], trainings=_trainings(of_probe(encoders, probes[0]), request, context),
+        probe=probes[0], trainings=shown,
+        sweeps=sweeps.charts(encoders, _on_dataset(encoders, probes), {one["name"]: one["about"] for one in shown}),
+        measured=None if measures is None else (sounds.distances(measures), sounds.spectra(measures), sounds.over_delta(measures)),
+        factors=sounds.parameters(of_probe(encoders, FACTORS), context.resolve(request.factors)) if request.factors else None,
         heard=max(encoder.heard for encoder in encoders),
     )  # fmt: skip
     atomic.write_text(context.output / "index.html", page)
@@ -42,6 +50,13 @@ def run(request: Request, context: Context) -> Result:
     text = "\n\n".join([finding, *(f"{probe}\n{tables.as_text(titles, rows)}" for probe, titles, rows in parts)])
     scores = {f"{encoder.name}, {encoder.probe}": round(encoder.mean, 6) for encoder in encoders}
     return Result(encoders[0].metric, scores, finding, text)
+
+
+def _on_dataset(encoders: Sequence[Encoder], probes: Sequence[str]) -> list[str]:
+    """Return the probes that are scored as the first one is: on the dataset."""
+    metrics = {probe: of_probe(encoders, probe)[0].metric for probe in probes}
+    folds = {probe: len(of_probe(encoders, probe)[0].by_fold) for probe in probes}
+    return [probe for probe in probes if (metrics[probe], folds[probe]) == (metrics[probes[0]], folds[probes[0]]) and probe not in PROXIES]
 
 
 def table(encoders: Sequence[Encoder]) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -68,14 +83,14 @@ def table(encoders: Sequence[Encoder]) -> tuple[dict[str, str], list[dict[str, s
 
 
 def _interval(encoder: Encoder) -> str:
-    found = t_interval(encoder.by_fold)
+    found = encoder.interval
     return f"{100 * found[0]:.1f} … {100 * found[1]:.1f}" if found else "–"
 
 
 def _intervals(encoders: Sequence[Encoder]) -> Any:
     rows = []
     for encoder in encoders:
-        found = t_interval(encoder.by_fold)
+        found = encoder.interval
         rows.append((encoder.name, list(100 * encoder.by_fold), (100 * found[0], 100 * found[1]) if found else None))
     return trusted(pictures.intervals(rows, f"{encoders[0].metric}, %"))
 
@@ -123,11 +138,7 @@ def _trainings(encoders: Sequence[Encoder], request: Request, context: Context) 
 def _write(parts: Sequence[tuple[str, dict[str, str], list[dict[str, str]]]], finding: str, context: Context) -> None:
     """Write the tables."""
     rows = [{"probe": probe, **row} for probe, _, table_rows in parts for row in table_rows]
-    with (context.output / "scores.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    atomic.write_json(context.output / "scores.json", rows)
+    tables.write_rows(context.output / "scores", rows)
     blocks = [f"**{probe}**\n\n{tables.markdown(titles, table_rows)}" for probe, titles, table_rows in parts]
     atomic.write_text(context.output / "scores.md", "\n".join([finding, "", *blocks]))
     atomic.write_text(context.output / "scores.tex", "\n".join(tables.tabular(titles, found, probe) for probe, titles, found in parts))

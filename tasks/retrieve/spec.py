@@ -1,4 +1,4 @@
-"""Retrieve the pool clips nearest to each gold clip in CLAP's embedding; they become training clips with the gold clip's label."""
+"""Retrieve the pool clips nearest to each gold clip to CLAP, or to a contrastive encoder; they become training clips with its label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.contract import Stage, check_range, external_path, runtime_setting
+from core.errors import InvalidValueError
 
 STAGE = Stage(
     name="retrieve", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
@@ -18,8 +19,9 @@ class Settings:
 
     per_clip: int = 2
     """Clips retrieved for each gold clip; as many as ``generate`` makes by default."""
-    by: Literal["audio", "label_text"] = "audio"
-    """``audio``: nearest to the gold clip itself; ``label_text``: to "Sound of a {label}"."""
+    by: Literal["audio", "label_text", "encoder"] = "audio"
+    """``audio``: nearest to the gold clip itself by CLAP; ``label_text``: to "Sound of a {label}"; ``encoder``: to the gold clip by the
+    request's ``encoder``."""
     unique: bool = True
     """Give no pool clip twice: the best pairs of the whole set are taken first. Otherwise every gold clip gets its nearest."""
     audio_model: str = "HTSAT-base"
@@ -43,7 +45,7 @@ class Request:
     pool: str
     """Folder of the pool: any dataset's manifest. Its validation and test clips stay where they are."""
     checkpoint: str = external_path()
-    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file."""
+    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file; empty by encoder."""
     shards: int = 4
     """Parts of the embedding that are recorded and resumed one by one."""
     settings: Settings = Settings()
@@ -51,9 +53,16 @@ class Request:
     evaluation: str = ""
     """Folder of the prepared dataset; pool clips with the bytes of its validation or test clips are left out. Empty: only those of the
     gold clips are."""
+    encoder: str = external_path(default="")
+    """by encoder: folder of ``train_contrastive``."""
 
     def __post_init__(self) -> None:
         check_range("retrieve.shards", self.shards, 1, 100_000)
+        if (self.settings.by == "encoder") != bool(self.encoder) or bool(self.encoder) == bool(self.checkpoint):
+            raise InvalidValueError(
+                "one embedding", where="retrieve.encoder", allowed="an encoder for by=encoder, a checkpoint for the others",
+                received={"by": self.settings.by, "encoder": self.encoder, "checkpoint": self.checkpoint},
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

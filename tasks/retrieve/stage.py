@@ -18,6 +18,7 @@ from core.errors import InvalidValueError
 from tasks.clap_model.embedding import CLIPS_AT_ONCE, Embedder
 from tasks.clap_model.loading import load
 from tasks.clap_model.windows import template
+from tasks.contrastive.clips import ClipEmbedder
 from tasks.matmul import use_fast_float32
 from tasks.retrieve.nearest import DIGITS, choose, cosines
 from tasks.retrieve.pool import left_out
@@ -71,17 +72,18 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     inputs, settings = read(request, context), request.settings
     sounds = sorted(inputs.sounds(settings.by).items())
     texts = sorted(set(inputs.queries(settings.by))) if settings.by == "label_text" else []
-    model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
-    embedder = Embedder(model, context.device, settings.batch_size)
+    embedder = _opened(request, context)
     total, done = sum(len(sounds[shard :: request.shards]) for shard in shards), 0
     for shard in shards:
         with context.shard(shard) as folder:
             own = sounds[shard :: request.shards]
-            found = dict(zip(texts, embedder.texts(texts).cpu().numpy(), strict=True)) if texts and shard == 0 else {}
+            found: dict[str, Any] = {}
+            if texts and shard == 0 and isinstance(embedder, Embedder):
+                found = dict(zip(texts, embedder.texts(texts).cpu().numpy(), strict=True))
             unusable: dict[str, str] = {}
             for start in range(0, len(own), CLIPS_AT_ONCE):
                 embedded, faults = embedder.sounds({clip: context.resolve(path) for clip, path in own[start : start + CLIPS_AT_ONCE]})
-                found |= {clip: normalize(vectors.mean(0), dim=0).cpu().numpy() for clip, vectors in embedded.items()}
+                found |= {clip: _vector(made) for clip, made in embedded.items()}
                 unusable |= {clip: getattr(error, "reason", "unreadable") for clip, error in faults.items()}
                 done = min(total, done + CLIPS_AT_ONCE)
                 context.progress(done, total)
@@ -89,6 +91,22 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
             vectors = np.array([found[name] for name in names], dtype=np.float32)
             reasons = np.array(sorted(unusable.items()), dtype=np.str_).reshape(-1, 2)
             np.savez(folder / EMBEDDINGS, names=names, vectors=vectors, unusable=reasons)
+
+
+def _opened(request: Request, context: Context) -> Embedder | ClipEmbedder:
+    """Return what embeds the sounds."""
+    settings = request.settings
+    if request.encoder:
+        return ClipEmbedder(context.locate(request.encoder), context.device)
+    model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
+    return Embedder(model, context.device, settings.batch_size)
+
+
+def _vector(made: torch.Tensor | npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return a clip's embedding [dim] at unit length, of CLAP's windows [n, dim] or as the encoder gave it."""
+    if isinstance(made, torch.Tensor):
+        return np.asarray(normalize(made.mean(0), dim=0).cpu().numpy())
+    return made.astype(np.float32)
 
 
 def run(request: Request, context: Context) -> Result:

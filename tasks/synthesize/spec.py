@@ -17,6 +17,9 @@ class Settings:
 
     synth: Literal["voice", "voicefm", "parametric"] = "voice"
     """The synthesiser: 78, 130 or 340 parameters."""
+    backend: Literal["own", "synthax"] = "own"
+    """Who renders the parameters: this project, or SynthAX 0.2.2 itself in double precision (``./run.sh setup synthax``; about 50 sounds
+    a second), whose sounds all have the same noise and which knows no filter, transients or events."""
     n: int = 1000
     """Sounds, or pairs of sounds."""
     pairs: bool = True
@@ -67,6 +70,9 @@ class Settings:
             raise InvalidValueError(
                 "more than everything", where=f"{where}.val_share", allowed="at most 1 with test_share", received=received
             )
+        if self.backend == "synthax" and (self.filtered or self.transients or self.events > 1):
+            received = {"filtered": self.filtered, "transients": self.transients, "events": self.events}
+            raise InvalidValueError("SynthAX has none", where=f"{where}.backend", allowed="own", received=received)
         for name, value in self.group_deltas.items():
             check_range(f"{where}.group_deltas.{name}", value, 0.0, 10.0)
 

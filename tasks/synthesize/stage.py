@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,18 @@ import torch
 from core import atomic, audio, keys, manifest
 from core.context import Context
 from core.contract import to_dict
-from tasks.synthesiser import Synthesiser, build, draws
+from core.rows import shard_rows
+from tasks.synthesiser import Synthesiser, draws
+from tasks.synthesiser.asked import pairs_of, synthesiser_of
 from tasks.synthesiser.pairs import Pairs, stream
 from tasks.synthesiser.synthesiser import SILENT_PEAK
 from tasks.synthesize.spec import STAGE, Request, Result, Settings
+from tasks.synthesize.synthax_backend import SynthAX
 
 ROWS, UNITS = "rows.json", "units.npy"
 VIEWS = ("a", "b")
 SPLIT_STREAM = 64
 """Of the draw that decides on a sound's split; above all that ``draws`` names."""
-
-
-def synthesiser_of(settings: Settings) -> Synthesiser:
-    """Build the synthesiser of some settings."""
-    return build(
-        settings.synth, settings.sample_rate_hz, settings.duration_s, settings.control_rate_hz, filtered=settings.filtered,
-        transients=settings.transients, events=settings.events,
-    )  # fmt: skip
-
-
-def pairs_of(settings: Settings, synthesiser: Synthesiser) -> Pairs:
-    """Build what makes pairs."""
-    return Pairs(synthesiser, settings.delta, settings.one_sided, settings.group_deltas, settings.frozen, settings.sampling)
-
-
-def shard_range(settings: Settings, shards: int, shard: int) -> range:
-    """Return the numbers of a shard's draws."""
-    return range(settings.n * shard // shards, settings.n * (shard + 1) // shards)
 
 
 def seeds_of(settings: Settings, numbers: range) -> list[int]:
@@ -59,17 +44,23 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Render the draws of each shard, and write its sounds and rows."""
     settings = request.settings
     synthesiser = synthesiser_of(settings)
+    with SynthAX(settings, synthesiser) if settings.backend == "synthax" else nullcontext() as theirs:
+        _run_shards(request, context, shards, synthesiser, theirs)
+
+
+def _run_shards(request: Request, context: Context, shards: list[int], synthesiser: Synthesiser, theirs: SynthAX | None) -> None:
+    settings = request.settings
     pairs = pairs_of(settings, synthesiser)
-    total = sum(len(shard_range(settings, request.shards, shard)) for shard in shards)
-    done = 0
+    ranges = shard_rows(settings.n, request.shards)
+    total, done = sum(len(ranges[shard]) for shard in shards), 0
     for shard in shards:
-        numbers = shard_range(settings, request.shards, shard)
+        numbers = ranges[shard]
         with context.shard(shard) as folder:
             rows, units, beyond = [], [np.zeros((0, len(synthesiser)), np.float32)], 0.0
             before = synthesiser.tally.not_finite
             for at in range(0, len(numbers), request.batch):
                 some = numbers[at : at + request.batch]
-                sounds, parameters, saturation = _rendered(settings, synthesiser, pairs, some, context.device)
+                sounds, parameters, saturation = _rendered(settings, synthesiser, pairs, some, context.device, theirs)
                 beyond += saturation * len(some)
                 rows += _written(settings, folder, some, sounds, parameters)
                 units.append(parameters.reshape(-1, len(synthesiser)))
@@ -80,17 +71,33 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
 
 
 def _rendered(
-    settings: Settings, synthesiser: Synthesiser, pairs: Pairs, numbers: range, device: str
+    settings: Settings, synthesiser: Synthesiser, pairs: Pairs, numbers: range, device: str, theirs: SynthAX | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return sounds [draws, views, T] and their unit values [draws, views, P], both float32, and the saturation."""
     seeds = seeds_of(settings, numbers)
     with torch.no_grad():
+        if theirs is not None:
+            return _by_synthax(settings, synthesiser, pairs, seeds, theirs)
         if settings.pairs:
             pair = pairs.batch(seeds, device)
             sounds, units = torch.stack([pair.first, pair.second], 1), torch.stack([pair.u1, pair.u2], 1)
             return sounds.cpu().numpy(), units.cpu().numpy(), pair.saturation
         u = synthesiser.draw(seeds, settings.sampling, device)
         return synthesiser.render(u, seeds)[:, None].cpu().numpy(), u[:, None].cpu().numpy(), 0.0
+
+
+def _by_synthax(
+    settings: Settings, synthesiser: Synthesiser, pairs: Pairs, seeds: list[int], theirs: SynthAX
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the same as :func:`_rendered` by SynthAX, of the same parameters."""
+    if settings.pairs:
+        _, first, second, saturation = pairs.parameters(seeds)
+        views = [first, second]
+    else:
+        views, saturation = [synthesiser.draw(seeds, settings.sampling)], 0.0
+    made = [theirs.render(view) for view in views]
+    synthesiser.tally.not_finite += sum(lost for _, lost in made)
+    return np.stack([sounds for sounds, _ in made], 1), torch.stack(views, 1).numpy(), saturation
 
 
 def _written(settings: Settings, folder: Path, numbers: range, sounds: np.ndarray, units: np.ndarray) -> list[dict[str, Any]]:
@@ -123,7 +130,7 @@ def run(request: Request, context: Context) -> Result:
         units.append(np.load(folder / UNITS))
         for row in told["rows"]:
             target = context.output / "audio" / row["file"]
-            _kept(folder / row["file"], target)
+            atomic.link(folder / row["file"], target)
             rows.append(_row(settings, context, row, target))
     silent = sum(row["reason"] == "silent" for row in rows)
     manifest.write(context.output, manifest.frame(rows))
@@ -160,14 +167,3 @@ def _defining(settings: Settings) -> dict[str, Any]:
 def _description(settings: Settings, synthesiser: Synthesiser) -> dict[str, Any]:
     """Return what ``synthesiser.json`` says: settings, and each parameter's name and range in the order of ``unit`` values."""
     return {"settings": to_dict(settings), "parameters": [asdict(one) for one in synthesiser.parameters]}
-
-
-def _kept(source: Path, target: Path) -> None:
-    """Give a shard's file its lasting name; linked, so that the shard stays whole should this attempt be cut off."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # a file system without links
-        with atomic.replacing(target) as temporary:
-            shutil.copyfile(source, temporary)

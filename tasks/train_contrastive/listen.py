@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from core import atomic, audio
 from core.context import Context
 from tasks.contrastive.features import FrontEnd
-from tasks.train_contrastive.sources import Source, Views
+from tasks.train_contrastive.passes import Views
+from tasks.train_contrastive.sources import Source
 
 PAIRS, PICTURE = "pairs", "pairs.png"
 

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from core import audio
 from core.context import Context
 from core.contract import to_dict
-from tasks.synthesiser import build
-from tasks.synthesiser.pairs import Pairs, stream
+from tasks.synthesiser.asked import pairs_of, synthesiser_of
+from tasks.synthesiser.pairs import stream
 from tasks.train_contrastive.clips import Clip, Clips, find
+from tasks.train_contrastive.passes import Passes, Views
 from tasks.train_contrastive.spec import Request, Settings
+from tasks.train_contrastive.stored import Stored
 
 RANK = 0
 """Of the synthesiser's stream, for every rank: each works on its part of the whole batch, whatever their number."""
-
-
-@dataclass
-class Views:
-    """Two views of each pair."""
-
-    first: Tensor
-    """[pairs, samples]."""
-    second: Tensor
-    """[pairs, samples]."""
-    saturation: float | None = None
-    """Share of perturbed parameters held at a bound; None for real sounds."""
-    parameters: dict[str, Tensor] | None = None
-    """Synthesised: unit parameters [pairs, parameters] as drawn (``drawn``) and of both views (``first``, ``second``)."""
 
 
 class Source(Protocol):
@@ -70,13 +56,8 @@ class Synthesised:
 
     def __init__(self, settings: Settings, seed: int, device: str) -> None:
         self.seed, self.device = seed, device
-        self.synthesiser = build(
-            settings.synth, settings.sample_rate_hz, settings.duration_s, settings.control_rate_hz, filtered=settings.filtered,
-            transients=settings.transients, events=settings.events,
-        )  # fmt: skip
-        self.pairs = Pairs(
-            self.synthesiser, settings.delta, settings.one_sided, settings.group_deltas, settings.frozen, settings.sampling
-        )  # fmt: skip
+        self.synthesiser = synthesiser_of(settings)
+        self.pairs = pairs_of(settings, self.synthesiser)
         self.digest = digest(*(f"{name}={to_dict(getattr(settings, name))}" for name in SYNTHESISED))
 
     def keys(self, step: int, pairs: int) -> list[int]:
@@ -110,7 +91,7 @@ SYNTHESISED = (
 """Settings that the synthesised pairs hang on."""
 
 
-class Recorded:
+class Recorded(Passes):
     """Two views of real clips, every clip once a pass, in an order of each pass's own.
 
     Args:
@@ -130,27 +111,7 @@ class Recorded:
             context.log(
                 f"train_fraction {settings.train_fraction} of {len(ordered)} clips leaves none to look at; looking at training clips"
             )
-        self._order: tuple[int, list[int]] = (-1, [])
-
-    def keys(self, step: int, pairs: int) -> list[int]:
-        """See :class:`Source`; key = pass · clips + the clip's place."""
-        return [self._key(number) for number in range(step * pairs, (step + 1) * pairs)]
-
-    def _key(self, number: int) -> int:
-        turn, place = divmod(number, len(self.train))
-        if self._order[0] != turn:
-            self._order = (turn, np.random.default_rng([self.seed, turn, 1]).permutation(len(self.train)).tolist())
-        return turn * len(self.all) + self._order[1][place]
-
-    def held_out(self, batch: int, pairs: int) -> list[int]:
-        """See :class:`Source`."""
-        places = range(len(self.train), len(self.all)) if self.rest else range(len(self.train))
-        return list(places[batch * pairs : (batch + 1) * pairs])
-
-    def identity(self, key: int) -> str:
-        """See :class:`Source`."""
-        turn, place = divmod(key, len(self.all))
-        return f"{self.all[place].clip_id}:{turn}"
+        super().__init__(seed, [clip.clip_id for clip in ordered], wanted)
 
     def views(self, keys: list[int]) -> Views:
         """See :class:`Source`."""
@@ -194,8 +155,10 @@ def open_source(request: Request, context: Context) -> Source:
     """Return the request's source of pairs.
 
     Raises:
-        InvalidValueError: no usable clips, or clips that are not train clips.
+        InvalidValueError: no usable clips, clips that are not train clips, or too few pairs on disk.
     """
+    if request.pairs:
+        return Stored(request, context)
     if request.clips or request.folder:
         return Recorded(find(request, context), request.settings, request.seed, context)
     return Synthesised(request.settings, request.seed, context.device)

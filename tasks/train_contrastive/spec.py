@@ -104,6 +104,8 @@ class Settings:
     """Epochs between two encoders that are kept below ``epochs/``. 0: the preset's (paper 10; cpu none)."""
     sample_pairs: int = 6
     """Validation pairs that are written as sound files."""
+    tensorboard: bool = False
+    """Write curves, the pairs' sounds and their picture as an event file too (``tensorboard/``), for ``tensorboard --logdir``."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """Number format of the network's layers (torch's autocast); weights, losses and optimiser stay float32. Empty: the preset's (cpu
     bfloat16, which halves the time on processors that have it and lengthens it on others; paper float32)."""
@@ -167,7 +169,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """One training; with neither ``clips`` nor ``folder`` the pairs are synthesised."""
+    """One training; with neither ``clips`` nor ``folder`` nor ``pairs`` the pairs are synthesised."""
 
     seed: int = 0
     """Of weights, pairs and alterations."""
@@ -177,13 +179,15 @@ class Request:
     """Real sounds: folder of sound files outside the store, searched with its subfolders."""
     settings: Settings = Settings()
     """Sounds, network, loss and recipe."""
+    pairs: str = ""
+    """Synthesised pairs on disk, over and over, instead of an endless stream: folder of ``synthesize``, or of another synthesiser that
+    writes the like (``synthesize_synthax``). The settings of the synthesiser are then not looked at."""
 
     def __post_init__(self) -> None:
         check_range("train_contrastive.seed", self.seed, 0, 2**31 - 1)
-        if self.clips and self.folder:
-            raise InvalidValueError(
-                "one source", where="train_contrastive.folder", allowed="clips or folder", received=(self.clips, self.folder)
-            )
+        sources = [source for source in (self.clips, self.folder, self.pairs) if source]
+        if len(sources) > 1:
+            raise InvalidValueError("one source", where="train_contrastive", allowed="clips, folder or pairs", received=sources)
         real = bool(self.clips or self.folder)
         if not real and (self.settings.temporal_jitter or self.settings.layers > 1):
             hint = "synthesised views differ by delta; give clips or folder"

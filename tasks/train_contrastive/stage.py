@@ -13,6 +13,7 @@ from tasks.contrastive import encoder as encoders
 from tasks.matmul import use_fast_float32
 from tasks.train_contrastive import recipe
 from tasks.train_contrastive.listen import write_pairs
+from tasks.train_contrastive.logs import write_curves, write_events
 from tasks.train_contrastive.sources import Recorded, Synthesised, open_source
 from tasks.train_contrastive.spec import Request, Result
 from tasks.train_contrastive.training import Trainee, collapsed
@@ -65,7 +66,9 @@ def _write(trainee: Trainee, result: dict[str, Any]) -> None:
     about = {"seed": request.seed, "settings": to_dict(request.settings), "step": trainee.plan.steps, "data_digest": trainee.source.digest}
     encoders.save(folder, trainee.encoder, about)
     curves: dict[str, Any] = {name: thinned(values) for name, values in trainee.loop.curves.items()}
-    atomic.write_json(folder / "curves.json", {**curves, **trainee.progress.looks})
+    write_curves({**curves, **trainee.progress.looks}, folder)
+    if request.settings.tensorboard:
+        write_events(folder, {**trainee.loop.curves}, trainee.progress.looks, trainee.plan.steps)
     heard = trainee.source.found.ids if isinstance(trainee.source, Recorded) else []
     record = {
         "settings": about["settings"], "plan": to_dict(trainee.plan), "data_digest": trainee.source.digest, "seed": request.seed,

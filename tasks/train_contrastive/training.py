@@ -19,8 +19,9 @@ from tasks.contrastive import encoder as encoders
 from tasks.contrastive import losses
 from tasks.contrastive.encoder import Encoder
 from tasks.train_contrastive import recipe, transforms
+from tasks.train_contrastive.passes import Views
 from tasks.train_contrastive.recipe import Plan
-from tasks.train_contrastive.sources import Source, Views, generator
+from tasks.train_contrastive.sources import Source, generator
 from tasks.train_contrastive.spec import Request
 from tasks.training.distributed import (
     average_gradients,
@@ -198,16 +199,14 @@ class Trainee:
         """Return the step to go on from.
 
         Raises:
-            InvalidValueError: the checkpoint is of another training.
+            InvalidValueError: the checkpoint is of another training, or not here while rank 0 has one.
         """
         start = 0
         if broadcast_number((self.context.output / CHECKPOINT).is_file()):  # rank 0's word: all resume or none
-            state = load_checkpoint(self.context.output)
-            wanted = self._identity()
-            found = {name: state.get(name) for name in wanted} if state else None
-            if state is None or found != wanted:
-                where, hint = str(self.context.output / CHECKPOINT), "remove the file to start afresh"
-                raise InvalidValueError("a checkpoint of another training", where=where, allowed=wanted, received=found, hint=hint)
+            state = load_checkpoint(self.context.output, self._identity())
+            if state is None:
+                where, allowed = str(self.context.output / CHECKPOINT), "rank 0's checkpoint, in a folder that all ranks share"
+                raise InvalidValueError("nothing to go on from", where=where, allowed=allowed, received="none")
             self.trained.load_state_dict(state["trained"])
             self.loop.restore(state["loop"])
             self.progress, start = Progress(**state["progress"]), int(state["step"])

@@ -132,3 +132,29 @@ def test_turned_folds_let_every_fold_test_once_and_share_the_base_model(tmp_path
     assert len([step for step in still.graph if step.stage.name == "prepare"]) == 1
     with pytest.raises(InvalidValueError, match="nothing to turn"):
         steps(tmp_path, "turn_folds=true")
+
+
+def test_a_contrastive_encoder_is_offered_to_retrieval_filter_and_measures(tmp_path):
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder/model.pt").write_bytes(b"weights")
+    words = [
+        "arms=[{name: gold only, sources: [gold]}, {name: pool, sources: [gold, pool]}, {name: Synthio, sources: [gold, synthio]}]",
+        f"encoder={tmp_path / 'encoder'}",
+    ]
+    plan, _ = steps(tmp_path, *words, "retrievals.pool.retrieve.by=encoder", "clap_filter.score=encoder_rank")
+    of = {
+        name: [step.request for step in plan.graph if step.stage.name == name]
+        for name in ("retrieve", "clap_filter", "measure_synthetic", "stratify")
+    }
+    gold = next(step.output for step in plan.graph if step.stage.name == "stratify")
+    folder = str(tmp_path / "encoder")
+    assert [(request.encoder, request.checkpoint) for request in of["retrieve"]] == [(folder, "")]
+    assert {(request.encoder, request.gold) for request in of["clap_filter"]} == {(folder, gold)}
+    assert {request.encoder for request in of["measure_synthetic"]} == {folder}
+    plain, _ = steps(tmp_path, *words)
+    filters = [step.request for step in plain.graph if step.stage.name in ("clap_filter", "retrieve")]
+    assert filters and all(not request.encoder and request.checkpoint for request in filters), "only where it is asked for"
+    with pytest.raises(InvalidValueError, match="needs an encoder"):
+        steps(tmp_path, "clap_filter.score=encoder_rank")
+    with pytest.raises(InvalidValueError, match="no such file"):
+        steps(tmp_path, "encoder=elsewhere")

@@ -11,6 +11,7 @@ TOY = [
     "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2", "dataset.synthesize.test_per_class=2",
     "dataset.synthesize.duration_s=1.0", "shards=2", "general.epochs=1", "data.batch_size=8", "data.max_n=40",
     "train_contrastive.width=8", "train_contrastive.precision=float32", "general.max_audio_log_n=2", "data.synthetic.delta=0.1",
+    "measured_pairs=8", "proxies=[parameters]", "parameter_sounds.n=24", "general.use_tensorboard=true",
 ]  # fmt: skip
 
 
@@ -31,6 +32,8 @@ def test_run_prints_every_encoder_and_leaves_the_page(twins):
     assert text.count("<audio") == 4 and "Twins to listen to" in text and "general.epochs=1" in text and root in page.parents
     scores = {row["encoder"] for row in json.loads((page.parent / "scores.json").read_text())}
     assert scores == {"doppelgangers", "random", "mel", "chance"}
+    assert "Parameters of the synthesiser" in text and "halves of the real clips" in text
+    assert list(root.glob("stages/train_contrastive/*/tensorboard/events.out.tfevents.*"))
 
 
 def test_another_probe_trains_and_embeds_nothing_again(twins):

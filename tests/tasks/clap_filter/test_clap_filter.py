@@ -12,6 +12,8 @@ from tasks.clap_filter.rules import rule, score_clip, verdict
 from tasks.clap_filter.spec import Request, Settings
 from tasks.clap_filter.stage import run, run_shards
 from tasks.clap_model import loading
+from tasks.contrastive.embedder import Embedder
+from tasks.contrastive.encoder import random_encoder, save
 
 RATE = 16000
 
@@ -40,11 +42,11 @@ def data_root(tmp_path_factory):
     return root
 
 
-def filtered(root, name, shards, **settings):
+def filtered(root, name, shards, encoder="", gold="", **settings):
     output = root / "stages/clap_filter" / name
     output.mkdir(parents=True)
     context = Context(output, root, threads=1, emit=lambda kind, values: None)
-    request = Request("stages/generate/aa", "stages/train_clap/aa", shards, Settings(**settings))
+    request = Request("stages/generate/aa", "stages/train_clap/aa", shards, Settings(**settings), encoder, gold)
     run_shards(request, context, list(range(shards)))
     return run(request, context), manifest.read(output)
 
@@ -100,6 +102,45 @@ def test_a_clip_is_also_scored_against_its_own_caption(data_root):
     assert json.loads(row["scores"])["clap_text_caption"] == pytest.approx(float((heard @ text).mean()), abs=1e-4)
     values = [json.loads(text)["clap_text_caption"] for text in table["scores"] if text != "{}"]
     assert result.mean_caption_cosine == pytest.approx(np.mean(values), abs=1e-4)
+
+
+def test_a_contrastive_encoder_may_decide_by_the_gold_clips_of_the_labels(data_root):
+    """Gold clips are copies of generated ones under another label each, so that the nearest label is known."""
+    encoder = random_encoder(5, {"width": 4, "dimensions": 12})
+    save(data_root / "stages/train_contrastive/aa", encoder, {"seed": 5})
+    made = manifest.read(data_root / "stages/generate/aa")
+    gold = [manifest.row(f"g{number}", made["path"][number], "gold", label="abc"[number % 3], split="train") for number in (0, 1, 5)]
+    gold[1] |= {"label": "c"}
+    gold[2] |= {"label": "a"}
+    manifest.write(data_root / "stages/stratify/aa", manifest.frame(gold))
+    folders = {"encoder": "stages/train_contrastive/aa", "gold": "stages/stratify/aa"}
+    _, table = filtered(data_root, "learned", 2, **folders, score="encoder_rank", threshold=1.0)
+    _, whole = filtered(data_root, "learned whole", 1, **folders, score="encoder_rank", threshold=1.0)
+    assert list(table["scores"]) == list(whole["scores"]) and list(table["status"]) == list(whole["status"])
+    embedder = Embedder(encoder)
+
+    def unit(number):
+        vector = embedder.clip(audio.load_mono(data_root / made["path"][number], 16000))[0].astype(float)
+        return vector / np.linalg.norm(vector)
+
+    means = {"a": unit(0) + unit(5), "c": unit(1)}
+    for number, row in enumerate(table.itertuples()):
+        if number in (4, 7):
+            continue
+        scores = json.loads(row.scores)
+        cosines = {label: float(unit(number) @ mean / np.linalg.norm(mean)) for label, mean in means.items()}
+        if row.label == "b":
+            assert scores["encoder_rank"] == 3 and scores["encoder_cosine"] == -1, "a label without gold clips comes last"
+        else:
+            assert scores["encoder_cosine"] == pytest.approx(cosines[row.label], abs=1e-4)
+            assert scores["encoder_rank"] == 1 + sum(value > cosines[row.label] for value in cosines.values())
+        assert (row.status == "accepted") == (scores["encoder_rank"] == 1) and -1 <= scores["clap_cosine"] <= 1
+    gold[0] |= {"split": "test"}
+    manifest.write(data_root / "stages/stratify/bb", manifest.frame(gold))
+    with pytest.raises(InvalidValueError, match="train clips"):
+        filtered(data_root, "held", 1, encoder=folders["encoder"], gold="stages/stratify/bb")
+    with pytest.raises(InvalidValueError, match="belong together"):
+        Request("a", "b", 1, Settings(score="encoder_rank"))
 
 
 def test_validation_clips_are_refused(data_root):

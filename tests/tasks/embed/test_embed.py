@@ -13,6 +13,7 @@ from tasks.contrastive.encoder import load, random_encoder, save
 from tasks.contrastive.features import VGGish
 from tasks.embed import stage
 from tasks.embed.spec import Request, Settings
+from tests.tasks.featurise.grids import write_grid
 
 FOLDER = "stages/prepare/aa"
 LENGTHS = (0.3, 1.0, 2.5, 5.0, 1.0, 0.9, 3.0)
@@ -149,6 +150,24 @@ def test_encoder_and_checkpoint_must_fit():
             Request("a", encoder, checkpoint)
     with pytest.raises(InvalidValueError, match="overlap"):
         Settings(overlap=1.0)
+
+
+def test_tones_of_a_grid_bring_their_factors_and_whole_tones_to_a_fold(root):
+    folder, sounds = write_grid(root, freqs=(220.0, 440.0, 880.0), amps=(0.1, 0.5, 1.0), samples=8000)
+    output = root / "stages/embed/grid"
+    output.mkdir(parents=True)
+    request = Request(folder, "mel", "", 2)
+    context = Context(output, root, threads=1, emit=lambda kind, values: None)
+    stage.run_shards(request, context, [0, 1])
+    result = stage.run(request, context)
+    array, table = read(output)
+    assert result.clips == len(array) == 36 and set(table["label"]) == {"sine", "triangle", "sawtooth", "square"}
+    levels = VGGish().log_mel(torch.nn.functional.pad(torch.from_numpy(sounds[7]), (0, 7600))).numpy()
+    assert np.allclose(array[7], np.concatenate([levels.mean(0), levels.std(0)]), atol=1e-4)
+    told = [json.loads(text) for text in table["parameters"]]
+    assert {round(one["note"], 6) for one in told} == {57.0, 69.0, 81.0} and {one["amplitude"] for one in told} == {0.1, 0.5, 1.0}
+    tones = {(row.label, one["frequency"], row.fold) for row, one in zip(table.itertuples(), told, strict=True)}
+    assert len(tones) == 12 and len({fold for _, _, fold in tones}) > 2, "the three amplitudes of a tone are in one fold"
 
 
 def test_hears_interface_gives_the_stages_embeddings(root):

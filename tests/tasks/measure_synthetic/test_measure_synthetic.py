@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from core import audio, keys, manifest
+from core import audio, frechet, keys, manifest
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.clap_model import loading
 from tasks.clap_model.embedding import Embedder
+from tasks.contrastive.embedder import Embedder as ContrastiveEmbedder
+from tasks.contrastive.encoder import random_encoder, save
 from tasks.measure_synthetic import features
 from tasks.measure_synthetic.spec import Request, Settings
 from tasks.measure_synthetic.stage import run
@@ -60,12 +62,12 @@ def data_root(tmp_path_factory):
     return root
 
 
-def measured(root, name, clips=(MADE,), lineage=(), **settings):
+def measured(root, name, clips=(MADE,), lineage=(), encoder="", **settings):
     output = root / "stages/measure_synthetic" / name
     output.mkdir(parents=True)
     seen = []
     context = Context(output, root, threads=1, emit=lambda kind, values: seen.append((kind, values)))
-    result = run(Request(GOLD, PREPARED, clips, CHECKPOINT, lineage, Settings(**settings)), context)
+    result = run(Request(GOLD, PREPARED, clips, CHECKPOINT, lineage, Settings(**settings), encoder), context)
     return result, output, seen
 
 
@@ -195,3 +197,19 @@ def test_nothing_accepted_is_a_valid_result(data_root):
     result, output, _ = measured(data_root, "none", clips=("stages/clap_filter/none",))
     assert result.clips == 0 and result.fad_clap is None and result.vendi is None and result.vendi_gold >= 1 and result.leaked == 0
     assert result.near_duplicates_of_gold == 0 and len(pd.read_parquet(output / "nearest.parquet")) == 0
+
+
+def test_distances_may_be_taken_in_a_contrastive_encoder_as_well(data_root, first):
+    encoder = random_encoder(5, {"width": 4, "dimensions": 6})
+    save(data_root / "stages/train_contrastive/aa", encoder, {"seed": 5})
+    result, output, _ = measured(data_root, "learned", encoder="stages/train_contrastive/aa")
+    assert first[0].fad_encoder is None and first[0].fad_clap == result.fad_clap
+    embedder, vectors = ContrastiveEmbedder(encoder), {}
+    for folder in (GOLD, MADE):
+        found = []
+        for row in manifest.accepted(manifest.read(data_root / folder)).itertuples():
+            vector = embedder.clip(audio.load_mono(data_root / row.path, 16000))[0].astype(float)
+            found.append(vector / np.linalg.norm(vector))
+        vectors[folder] = np.stack(found)
+    assert result.fad_encoder == pytest.approx(frechet.distance(vectors[MADE], vectors[GOLD]), rel=0.05, abs=1e-4)
+    assert result.fad_encoder_reference > 0 and json.loads((output / "measures.json").read_text())["frechet"]["encoder_dimensions"] == 6

@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 from scipy import stats
 
-from core import audio
-from tasks.measure_synthetic import diversity, frechet, mel
+from core import audio, frechet
+from tasks.measure_synthetic import diversity, mel
 
 RATE = mel.RATE_HZ
 

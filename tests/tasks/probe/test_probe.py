@@ -10,9 +10,10 @@ from torchmetrics.functional.classification import binary_average_precision
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.probe import linear, networks, stage
-from tasks.probe.folds import folds, read, standardized
-from tasks.probe.scores import average_precision, score
 from tasks.probe.spec import Request, Settings
+from tasks.probe.task import read, standardized
+from tasks.probing.folds import folds
+from tasks.probing.scores import average_precision, score
 
 QUICK = {"arch_epochs": 25, "arch_rate": 0.05, "hear_epochs": 60, "hear_width": 16, "hear_rates": (0.01,), "hear_grid_points": 2}
 FOLDER = "stages/embed/aa"
@@ -87,16 +88,16 @@ def test_test_clips_have_no_say(tmp_path, name):
 def test_rounds_test_each_fold_once_and_the_next_one_validates(tmp_path):
     _, table = write(tmp_path)
     task = read(tmp_path / FOLDER, Settings())
-    rounds = folds(task, Settings(), "here")
+    rounds = folds(task.table, "auto", 0, "here")
     assert [fold.name for fold in rounds] == ["8", "9", "10", "11", "12"]
     for number, fold in enumerate(rounds):
         assert set(table["fold"][fold.val]) == {rounds[(number + 1) % 5].name} and set(table["fold"][fold.test]) == {fold.name}
         assert sorted([*fold.train, *fold.val, *fold.test]) == list(range(150))
     with pytest.raises(InvalidValueError, match="a split has no clips"):
-        folds(task, Settings(folds="split"), "here")
+        folds(task.table, "split", 0, "here")
     task.table["fold"] = "1"
     with pytest.raises(InvalidValueError, match="too few folds"):
-        folds(task, Settings(folds="fold"), "here")
+        folds(task.table, "fold", 0, "here")
 
 
 def test_the_standard_scale_comes_from_training_clips_only():
@@ -163,8 +164,8 @@ def test_average_precision_is_torchmetrics_also_with_equal_scores():
         scores, wanted = np.round(rng.random(50), digits), rng.random(50) < 0.3
         expected = float(binary_average_precision(torch.from_numpy(scores), torch.from_numpy(wanted.astype(np.int64))))
         assert average_precision(scores, wanted.astype(float)) == pytest.approx(expected, abs=1e-5)
-    assert score(np.array([[0.2, 0.9], [0.8, 0.1]]), np.eye(2), "one") == 0.0
-    assert score(np.array([[0.9, 0.2, 0.5], [0.8, 0.9, 0.1]]), np.array([[1.0, 0, 0], [0, 1.0, 0]]), "several") == 1.0, (
+    assert score(np.array([[0.2, 0.9], [0.8, 0.1]]), np.eye(2), "one", "accuracy") == 0.0
+    assert score(np.array([[0.9, 0.2, 0.5], [0.8, 0.9, 0.1]]), np.array([[1.0, 0, 0], [0, 1.0, 0]]), "several", "mAP") == 1.0, (
         "a class nobody has is left out"
     )
 
@@ -176,6 +177,42 @@ def test_several_labels_a_clip_give_mean_average_precision(tmp_path, name):
     result, _ = probe(tmp_path, name, label_separator=";")
     assert result.metric == "mAP" and result.classes == ("c0", "c1", "c2", "loud") and result.score > 0.8 > 0.6 > result.chance
     assert set(result.per_class_score) == set(result.classes)
+
+
+@pytest.mark.parametrize("name", stage.PROBES)
+def test_one_label_a_clip_may_be_scored_by_mean_average_precision_of_likelihoods(tmp_path, name):
+    array, _ = write(tmp_path, apart=0.6)
+    np.save(tmp_path / FOLDER / "embeddings.npy", array - 100)
+    result, folder = probe(tmp_path, name, metric="mAP")
+    table = pd.read_parquet(folder / "predictions.parquet")
+    names = [f"score_{label}" for label in result.classes]
+    assert np.allclose(table[names].sum(1), 1, atol=1e-5), "shares of one clip, comparable between clips"
+    one = table[table["fold"] == "9"]
+    expected = [
+        float(
+            binary_average_precision(
+                torch.tensor(one[f"score_{label}"].to_numpy()), torch.tensor((one["label"] == label).to_numpy().astype(int))
+            )
+        )
+        for label in result.classes
+    ]
+    assert result.metric == "mAP" and result.fold_scores["9"] == pytest.approx(np.mean(expected), abs=1e-5)
+    assert result.chance == pytest.approx(1 / 3, abs=0.02) and set(result.per_class_score) == set(result.classes)
+    with pytest.raises(InvalidValueError, match="several labels"):
+        probe(tmp_path, name, "no", metric="accuracy", label_separator=";")
+
+
+def test_arch_may_validate_on_the_next_fold_as_for_vivae(tmp_path, monkeypatch):
+    _, table = write(tmp_path)
+    seen = []
+    monkeypatch.setattr(
+        stage.networks, "arch", lambda data, settings: seen.append(data) or networks.Probe(torch.nn.Linear(6, 3), data, 0.0, "")
+    )
+    for share in (0.0, 0.2):
+        probe(tmp_path, "arch", f"share{share}", arch_val_fraction=share)
+    following = {"8": "9", "9": "10", "10": "11", "11": "12", "12": "8"}
+    assert [len(data.val_inputs) for data in seen[:5]] == [(table["fold"] == following[name]).sum() for name in following]
+    assert [len(data.val_inputs) for data in seen[5:]] == [24] * 5
 
 
 def test_hears_networks_and_grid_are_the_published_ones():
@@ -195,7 +232,7 @@ def test_hears_networks_and_grid_are_the_published_ones():
 def test_arch_counts_the_weights_of_the_lowest_validation_loss(tmp_path):
     generator = torch.Generator().manual_seed(0)
     inputs, targets = torch.randn(24, 40, generator=generator), torch.eye(2)[torch.randint(2, (24,), generator=generator)]
-    data = networks.Data(inputs[:12], targets[:12], inputs[12:], targets[12:], several=False, seed=0)
+    data = networks.Data(inputs[:12], targets[:12], inputs[12:], targets[12:], kind="one", metric="accuracy", seed=0)
     found = networks.arch(data, Settings(arch_epochs=60, arch_rate=0.05))
     best = int(found.chosen.removeprefix("pass "))
     assert best < 60, "a linear layer with more inputs than clips fits noise"
@@ -209,7 +246,7 @@ def test_bad_embeddings_and_settings_are_refused(tmp_path):
     write(tmp_path, classes=1)
     with pytest.raises(InvalidValueError, match="two labels"):
         read(tmp_path / FOLDER, Settings())
-    for wrong in ({"linear_penalties": ()}, {"neighbours": (0,)}, {"hear_dropout": 1.0}, {"arch_val_fraction": 0.0}):
+    for wrong in ({"linear_penalties": ()}, {"neighbours": (0,)}, {"hear_dropout": 1.0}, {"arch_val_fraction": -0.1}):
         with pytest.raises(InvalidValueError, match=next(iter(wrong))):
             Settings(**wrong)
 

@@ -9,7 +9,8 @@ from scipy import stats
 
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.report_probes.scores import collect, compare, headline
+from tasks.report_probes import sounds, sweeps
+from tasks.report_probes.scores import collect, compare, headline, of_probe
 from tasks.report_probes.spec import Request, Run
 from tasks.report_probes.stage import run
 
@@ -28,10 +29,11 @@ def probed(root, name, values, val=0.5, heard=0, folds=FOLDS):
     return f"stages/probe/{name}"
 
 
-def trained(root, name, collapsed=False):
+def trained(root, name, collapsed=False, clips=0, **settings):
     folder = root / "stages/train_contrastive" / name
     (folder / "pairs").mkdir(parents=True)
-    about = {"weights": 1000, "steps": 20, "pairs": 160, "align": 0.5, "uniform": -2.0, "saturation": 0.2, "collapsed": collapsed}
+    about = {"weights": 1000, "steps": 20, "pairs": 160, "align": 0.5, "uniform": -2.0, "saturation": 0.2, "collapsed": collapsed,
+             "clips": clips, "settings": {"synth": "voice", "delta": 0.25, **settings}}  # fmt: skip
     (folder / "training.json").write_text(json.dumps(about))
     (folder / "curves.json").write_text(json.dumps({"align": [[1, 1.0], [20, 0.5]], "uniform": [[1, 0.0], [20, -2.0]], "loss": []}))
     for number in range(3):
@@ -104,3 +106,68 @@ def test_probes_that_do_not_belong_together_are_refused(tmp_path):
         collect((Run("a", 1, "linear", one), Run("b", 1, "linear", other)), lambda path: tmp_path / path)
     with pytest.raises(InvalidValueError, match="named twice"):
         Request("t", (Run("a", 1, "linear", one), Run("a", 1, "linear", other)), "")
+
+
+def test_sweeps_measures_and_parameters_have_their_place(tmp_path):
+    """Three deltas of one synthesiser, another synthesiser, real sounds; a baseline; sounds measured; parameters told."""
+    runs = []
+    about = {
+        "d1": {"delta": 0.1}, "d2": {}, "d5": {"delta": 0.5}, "fm": {"synth": "voicefm"}, "real": {"clips": 9, "delta": 0.9},
+    }  # fmt: skip
+    for number, (name, values) in enumerate(about.items()):
+        training = trained(tmp_path, name, **values)
+        runs.append(Run(name, 1, "linear", probed(tmp_path, f"linear-{name}", [0.5 + 0.05 * number] * 5), training))
+        folder = tmp_path / "stages/probe" / f"parameters-{name}"
+        folder.mkdir(parents=True)
+        scores = {"metric": "R2", "fold_scores": {"1": 0.2, "2": 0.3}, "val_score": 0.2, "chance": 0.0, "heard": 0,
+                  "per_class_score": {"unit.0": 0.9, "unit.1": 0.1, "unit.2": 0.4}}  # fmt: skip
+        (folder / "scores.json").write_text(json.dumps(scores))
+        runs.append(Run(name, 1, "parameters", f"stages/probe/parameters-{name}", training))
+    runs.append(Run("mel", 0, "linear", probed(tmp_path, "linear-mel", [0.4] * 5)))
+    factors = tmp_path / "stages/synthesize/aa"
+    factors.mkdir(parents=True)
+    named = [
+        {"name": "vco.tuning", "group": "pitch"},
+        {"name": "vco.mod_depth", "group": "modulation"},
+        {"name": "lfo.rate", "group": "modulation"},
+    ]
+    (factors / "synthesiser.json").write_text(json.dumps({"parameters": named}))
+    spectral = {
+        name: [1.0, 2.0, 3.0, 4.0, 5.0] for name in ("level_dbfs", "centroid_hz", "bandwidth_hz", "rolloff_hz", "flatness_db", "flux")
+    }
+    sets = {name: {"synth": about[name].get("synth", "voice"), "delta": about[name].get("delta", 0.25), "spectral": spectral,
+                   "overlap": dict.fromkeys(spectral, 0.25)} for name in ("d1", "d2", "d5", "fm")}  # fmt: skip
+    space = {"frechet_reference": 1.5, "sets": {
+        name: {"frechet": 10.0 + number, "twins": 0.1 * number, "strangers": 1.4} for number, name in enumerate(sets)
+    }}  # fmt: skip
+    measures = {"real": {"clips": 9, "spectral": spectral}, "sets": sets, "spaces": {"mel": space}}
+    folder = tmp_path / "stages/measure_sounds/aa"
+    folder.mkdir(parents=True)
+    (folder / "measures.json").write_text(json.dumps(measures))
+    output = tmp_path / "out"
+    output.mkdir()
+    request = Request("t", tuple(runs), "x: 1\n", measures="stages/measure_sounds/aa", factors="stages/synthesize/aa")
+    run(request, Context(output, tmp_path, emit=lambda *_: None))
+    page = (output / "index.html").read_text()
+    assert "score against δ" in page and "by synthesiser, probe linear" in page and "distance of twins against δ" in page
+    assert "halves of the real clips" in page and "vco.tuning (0.90)" in page and "3 [2 … 4] (25%)" in page
+    titles, rows = sounds.parameters(of_probe(collect(tuple(runs), lambda path: tmp_path / path), "parameters"), factors)
+    assert rows[1]["0"] == "0.250" and rows[1]["best"] == "lfo.rate (0.40)" and rows[0]["number"] == "1" and titles["0"] == "d1"
+    _, distances = sounds.distances(measures)
+    assert distances[1]["frechet0"] == "11" and distances[-1]["frechet0"] == "1.5" and distances[2]["twins0"] == "0.2"
+
+
+def test_the_curve_over_delta_has_synthesised_encoders_and_level_baselines(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(sweeps.pictures, "curves", lambda lines, x, y: drawn.update(lines) or "<svg></svg>")
+    runs, about = [], {}
+    for number, (name, values) in enumerate({"a": {"delta": 0.5}, "b": {"delta": 0.1}, "real": {"clips": 4}}.items()):
+        training = trained(tmp_path, name, **values)
+        about[name] = json.loads((tmp_path / training / "training.json").read_text())
+        runs.append(Run(name, 1, "linear", probed(tmp_path, name, [0.5 + 0.1 * number] * 5), training))
+    runs.append(Run("mel", 0, "linear", probed(tmp_path, "mel", [0.4] * 5)))
+    found = sweeps.charts(collect(tuple(runs), lambda path: tmp_path / path), ["linear"], about)
+    assert len(found) == 1
+    assert drawn["linear, voice"] == [pytest.approx((0.1, 60.0)), pytest.approx((0.5, 50.0))]
+    assert drawn["linear, mel"] == [pytest.approx((0.1, 40.0)), pytest.approx((0.5, 40.0))]
+    assert not sweeps.charts(collect(tuple(runs[1:]), lambda path: tmp_path / path), ["linear"], about), "one delta is no sweep"

@@ -10,6 +10,8 @@ from core.context import Context
 from core.errors import InvalidValueError
 from tasks.clap_model import loading
 from tasks.clap_model.windows import windows
+from tasks.contrastive.embedder import Embedder
+from tasks.contrastive.encoder import random_encoder, save
 from tasks.retrieve.nearest import choose, cosines
 from tasks.retrieve.spec import Request, Settings
 from tasks.retrieve.stage import run, run_shards
@@ -61,12 +63,12 @@ def data_root(tmp_path_factory):
     return root
 
 
-def retrieved(root, shards=2, pool=POOL, clips=GOLD, evaluation=PREPARED, order=None, **settings):
+def retrieved(root, shards=2, pool=POOL, clips=GOLD, evaluation=PREPARED, order=None, encoder="", **settings):
     output = root / "stages/retrieve" / f"{len(list((root / 'stages').glob('retrieve/*')))}"
     output.mkdir(parents=True)
     final = str(output.relative_to(root))
     context = Context(output, root, threads=1, final=final, emit=lambda kind, values: None)
-    request = Request(clips, pool, "stages/train_clap/aa", shards, Settings(**settings), evaluation)
+    request = Request(clips, pool, "" if encoder else "stages/train_clap/aa", shards, Settings(**settings), evaluation, encoder)
     for shard in order or range(shards):
         run_shards(request, context, [shard])
     return run(request, context), manifest.read(output)
@@ -194,3 +196,25 @@ def test_exact_fit_of_a_unique_pool_uses_every_clip():
 def test_cosines_are_those_of_the_vectors():
     first, second = np.array([[1.0, 0.0]], np.float32), np.array([[0.6, 0.8], [0.0, -1.0]], np.float32)
     assert cosines(first, second).tolist() == [[0.6, 0.0]]
+
+
+def test_a_contrastive_encoder_may_find_the_nearest(data_root):
+    encoder = random_encoder(5, {"width": 4, "dimensions": 12})
+    save(data_root / "stages/train_contrastive/aa", encoder, {"seed": 5})
+    options = {"pool": "stages/prepare/clean", "encoder": "stages/train_contrastive/aa", "by": "encoder", "per_clip": 1, "unique": False}
+    result, table = retrieved(data_root, **options)
+    _, again = retrieved(data_root, **options, shards=5)
+    assert list(table["parents"]) == list(again["parents"]) and result.clips == 3
+    embedder = Embedder(encoder)
+
+    def unit(path):
+        vector = embedder.clip(audio.load_mono(data_root / path, 16000))[0]
+        return vector / np.linalg.norm(vector)
+
+    pool = manifest.read(data_root / "stages/prepare/clean")
+    vectors = np.stack([unit(path) for path in pool["path"]])
+    for gold in manifest.read(data_root / GOLD).itertuples():
+        found = table[[gold.clip_id in parents for parents in table["parents"]]].iloc[0]
+        assert pool["clip_id"][int((vectors @ unit(gold.path)).argmax())] in found["parents"]
+    with pytest.raises(InvalidValueError, match="one embedding"):
+        Request(GOLD, POOL, "stages/train_clap/aa", settings=Settings(by="encoder"))

@@ -17,10 +17,10 @@ def context_for(root, name, emit=lambda kind, values: None):
     return Context(output, root, threads=1, emit=emit)
 
 
-def train(root, name="run", seed=1, emit=lambda kind, values: None, clips="", folder="", **settings):
+def train(root, name="run", seed=1, emit=lambda kind, values: None, clips="", folder="", pairs="", **settings):
     """Run the stage; returns its result and output folder."""
     context = context_for(root, name, emit)
-    request = Request(seed=seed, clips=clips, folder=folder, settings=Settings(**{**SMALL, **settings}))
+    request = Request(seed=seed, clips=clips, folder=folder, settings=Settings(**{**SMALL, **settings}), pairs=pairs)
     return stage.run(request, context), context.output
 
 

@@ -27,7 +27,7 @@ def distance(first: Array, second: Array) -> float:
 def _square_root(matrix: Array) -> Array:
     """Return the symmetric square root of a positive semi-definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
 def order(clip_ids: Sequence[str], seed: int) -> list[int]:

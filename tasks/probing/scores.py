@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
-from tasks.probe.folds import Kind
+from core.errors import InvalidValueError
+from tasks.probing.folds import Kind
 
 Array = npt.NDArray[Any]
 
@@ -35,15 +37,34 @@ def per_class(scores: Array, targets: Array, kind: Kind) -> dict[int, float]:
     return {number: average_precision(scores[:, number], targets[:, number]) for number in np.flatnonzero(targets.sum(0) > 0).tolist()}
 
 
-def score(scores: Array, targets: Array, kind: Kind) -> float:
-    """Return accuracy, or the mean of :func:`per_class` for several labels a clip and for numbers; 0 where nothing occurs or varies.
+def metric_of(kind: Kind, asked: str) -> str:
+    """Return what is scored: ``R2`` of numbers, else what is asked for, or else ``accuracy`` of one label and ``mAP`` of several.
+
+    Raises:
+        InvalidValueError: accuracy of several labels a clip.
+    """
+    if kind == "numbers":
+        return "R2"
+    if kind == "several" and asked == "accuracy":
+        raise InvalidValueError("not defined for several labels a clip", where="metric", allowed="mAP", received=asked)
+    return asked or ("mAP" if kind == "several" else "accuracy")
+
+
+def score(scores: Array, targets: Array, kind: Kind, metric: str) -> float:
+    """Return accuracy, or the mean of :func:`per_class`; 0 where nothing occurs or varies.
 
     Args:
         scores: [clips, classes].
         targets: 1 where a clip has a class, or the numbers [clips, classes].
         kind: of the targets.
+        metric: ``accuracy``, ``mAP`` or ``R2``.
     """
-    if kind == "one":
+    if metric == "accuracy":
         return float((scores.argmax(1) == targets.argmax(1)).mean())
     found = per_class(scores, targets, kind)
     return float(np.mean(list(found.values()))) if found else 0.0
+
+
+def likelihoods(logits: Array, kind: Kind, metric: str) -> Array:
+    """Return scores that can be compared between clips, as average precision does: for one label a clip softmax, otherwise as they are."""
+    return np.asarray(softmax(logits, axis=1)) if kind == "one" and metric == "mAP" else logits

@@ -1,0 +1,1 @@
+"""Says how synthesised sounds differ from recorded ones, and how far twins lie apart."""
