@@ -1,0 +1,1 @@
+"""Presets rendered and listened to: preset sets."""
