@@ -1,0 +1,1 @@
+"""Draws a catalogue of room impulse responses: plans, decays with their fits, directions, distributions."""

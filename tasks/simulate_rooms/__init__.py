@@ -1,0 +1,1 @@
+"""Simulates rooms: responses in first-order Ambisonics at drawn positions, with their acoustics measured."""
