@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import atomic
 from core.errors import InvalidValueError, nearest
 from tasks.preset_encoders.bodies import MLP, TRANSFORMER_SD, HighwayBlock, Recurrent, ResidualBlock, Stack, Transformer
 from tasks.preset_encoders.representations import TOKEN_SD, OneHot, RawParameters, RecurrentTokens, Representation, Tokens
 from tasks.presets.layout import Layout
 from tasks.presets.parameters import SynthSpec
+from tasks.training.weights import save_weights
 
 MODEL = "model.pt"
 """File of a trained encoder below its folder: ``state`` and ``config``, tensors and plain values only."""
@@ -168,11 +167,7 @@ def save(path: Path, encoder: PresetEncoder, spec: SynthSpec, about: dict[str, A
         spec: of the synthesiser; kept inside, so that the file is enough to embed presets.
         about: plain values that are kept in ``config`` beside name and sizes (audio model, loss, seed, what it was trained on).
     """
-    state = {name: part.detach().cpu().contiguous().clone() for name, part in encoder.state_dict().items()}
-    config = {**about, **encoder.config, "spec": json.dumps(spec.to_json(), sort_keys=True)}
-    buffer = io.BytesIO()  # saved to a path, the archive would hold the temporary file's random name
-    torch.save({"state": state, "config": config}, buffer)
-    atomic.write_bytes(path, buffer.getvalue())
+    save_weights(path, encoder.state_dict(), {**about, **encoder.config, "spec": json.dumps(spec.to_json(), sort_keys=True)})
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> tuple[PresetEncoder, SynthSpec, dict[str, Any]]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from core.context import Context
-from core.errors import InvalidValueError
 from tasks.preset_encoders import encoder as encoders
 from tasks.preset_encoders.encoder import PresetEncoder
 from tasks.preset_encoders.examples import Splits
@@ -19,7 +18,7 @@ from tasks.preset_encoders.inference import embed_examples
 from tasks.preset_encoders.protocols import rank_validation, rankings
 from tasks.preset_encoders.ranking import Distance
 from tasks.preset_encoders.recipes import Plan, identity
-from tasks.training.loop import CHECKPOINT, Loop, load_checkpoint, save_checkpoint
+from tasks.training.loop import Loop, load_checkpoint, save_checkpoint
 
 WEIGHTS = "weights"
 """Folder of the weights that were kept: ``last``, ``best_loss``, ``best_mrr``, ``epoch_0005`` …"""
@@ -167,14 +166,9 @@ class Trainee:
 
     def _resume(self) -> int:
         """Return the step to go on from."""
-        state = load_checkpoint(self.context.output)
+        state = load_checkpoint(self.context.output, self._identity())
         if state is None:
             return 0
-        wanted = self._identity()
-        found = {name: state[name] for name in wanted}
-        if found != wanted:
-            where, hint = str(self.context.output / CHECKPOINT), "remove the file to start afresh"
-            raise InvalidValueError("a checkpoint of another training", where=where, allowed=wanted, received=found, hint=hint)
         self.encoder.load_state_dict(state["encoder"])
         self.loop.restore(state["loop"])
         self.progress = Progress(**state["progress"])

@@ -11,13 +11,12 @@ import torch
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.audio_models.interface import AudioModel
+from tasks.audio_models.levels import Levels
 from tasks.audio_models.opening import open_audio_model
-from tasks.grid.mel import MelFrontEnd
 from tasks.render_presets.spec import Settings
 
 Audio = npt.NDArray[np.float32]
 DEFAULT_RATE_HZ = 32000
-MEL_FFT, MEL_HOP, MEL_BANDS, MEL_FLOOR = 1024, 512, 128, 1e-5
 
 
 def model_of(settings: Settings, context: Context) -> AudioModel | None:
@@ -55,7 +54,7 @@ class Listener:
 
     def __init__(self, model: AudioModel | None, rate_hz: int, device: str) -> None:
         self.model, self.device = model, device
-        self._mel = MelFrontEnd(rate_hz, MEL_FFT, MEL_HOP, MEL_BANDS).to(device)
+        self._levels = Levels(rate_hz).to(device)
 
     def embeddings(self, sounds: Sequence[Audio]) -> Audio:
         """Return the embeddings [sounds, m] of sounds [T]; m is 0 without a model."""
@@ -68,10 +67,5 @@ class Listener:
     def spectrogram(self, sound: Audio) -> npt.NDArray[np.float16]:
         """Return the natural-log mel power [128, frames] of a sound [T], float16."""
         with torch.inference_mode():
-            found = torch.log(self._mel(torch.from_numpy(sound)[None].to(self.device))[0] + MEL_FLOOR)
+            found = self._levels(torch.from_numpy(sound)[None].to(self.device))[0]
         return np.asarray(found.cpu().numpy().astype(np.float16))
-
-
-def mel_frames(samples: int) -> int:
-    """Return the frames of a clip's spectrogram."""
-    return 1 + samples // MEL_HOP

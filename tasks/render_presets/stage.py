@@ -20,6 +20,7 @@ from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
 from core.rows import shard_rows
+from tasks.audio_models import levels
 from tasks.presets import reading
 from tasks.presets.parameters import SynthSpec
 from tasks.render_presets import joining, listening, set_files, shard_files
@@ -79,7 +80,7 @@ def shape_of(settings: Settings, spec: SynthSpec, dimensions: int, samples: int)
     if settings.audio_clips:
         kinds["audio"], shapes["audio"] = settings.audio_type, (samples,)
     if settings.mel_clips:
-        kinds["mel"], shapes["mel"] = "float16", (listening.MEL_BANDS, listening.mel_frames(samples))
+        kinds["mel"], shapes["mel"] = "float16", (levels.MEL_BANDS, levels.frames(samples))
     return Shape(kinds, shapes)
 
 

@@ -9,7 +9,7 @@ from core.contract import Stage, check_range
 from core.errors import InvalidValueError
 
 STAGE = Stage(
-    name="train_preset_encoder", environment="train", version=1, memory_mb=3000, time_limit_s=72 * 3600, cpu_threads=2, uses_gpu=True
+    name="train_preset_encoder", environment="train", version=1, memory_mb=3000, time_limit_s=72 * 3600, cpu_threads=1, uses_gpu=True
 )
 
 MODELS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "mlp_raw", "resnet_oh", "bigru_oh")

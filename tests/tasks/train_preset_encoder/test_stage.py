@@ -307,3 +307,22 @@ def test_requests_that_do_not_fit_are_refused(data_root):
     (data_root / FOLDER / "embeddings.npy").unlink()
     with pytest.raises(InvalidValueError, match="no embeddings"):
         train(data_root, "r")
+
+
+def test_what_a_search_found_stands_where_the_settings_leave_something_open(data_root):
+    best = {"model": "mlp_oh", "preset": "cpu", "sizes": {"hidden": 24, "blocks": 2}, "learning_rate": 2e-3, "least_rate": 1e-5,
+            "betas": [0.8, 0.95], "eps": 1e-7, "flat_share": 0.5, "schedule": "cosine"}  # fmt: skip
+    folder = data_root / "stages/search_preset_encoder/aa"
+    folder.mkdir(parents=True)
+    (folder / "best.json").write_text(json.dumps(best))
+    fields = {"search": "stages/search_preset_encoder/aa"}
+    _, output = train(data_root, "found", fields=fields, sizes={"blocks": 1}, eps=1e-6)
+    plan = json.loads((output / "training.json").read_text())["plan"]
+    assert plan["sizes"]["hidden"] == 24 and plan["sizes"]["blocks"] == 1, "the request's own sizes come first"
+    assert (plan["learning_rate"], plan["betas"], plan["eps"], plan["flat_share"]) == (2e-3, [0.8, 0.95], 1e-6, 0.5)
+    typing = {"learning_rate": 2e-3, "least_rate": 1e-5, "betas": (0.8, 0.95), "eps": 1e-6, "flat_share": 0.5, "schedule": "cosine"}
+    _, typed = train(data_root, "typed", sizes={"hidden": 24, "blocks": 1}, **typing)
+    first, second = (torch.load(path / "model.pt", weights_only=True)["state"] for path in (output, typed))
+    assert all(torch.equal(first[name], second[name]) for name in first), "the same training as with the settings typed in"
+    with pytest.raises(InvalidValueError, match="something else"):
+        train(data_root, "other", model="hn_oh", fields=fields)

@@ -1,0 +1,1 @@
+"""Matches sounds by estimated presets and re-renders them; see ``spec.py``."""
