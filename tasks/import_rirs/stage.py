@@ -15,6 +15,7 @@ from tasks.import_rirs import reading
 from tasks.import_rirs.reading import LABELS, Found, Unusable
 from tasks.import_rirs.spec import Request, Result, Settings
 from tasks.spatial import acoustics, catalogue, foa, words
+from tasks.spatial.sound_files import write_float
 
 ONSET_DB = -20.0
 """The direct sound arrives where the response first comes this near to its peak (ISO 3382-1, A.2)."""
@@ -61,7 +62,7 @@ def _taken_in(found: Found | tuple[str, str], settings: Settings, context: Conte
     azimuth, elevation = foa.direction(heard)
     identity = found.spatial_id
     path = context.output / catalogue.FOLDER / f"{identity}.wav"
-    audio.write(path, samples, settings.sample_rate_hz, "FLOAT")
+    write_float(path, samples, settings.sample_rate_hz)
     row = {
         **labels, **catalogue.acoustic_columns(measured), "spatial_id": identity, "rir_path": f"{catalogue.FOLDER}/{path.name}",
         "fs": settings.sample_rate_hz, "delay_samples": 0, "fullband_T30_ms": measured.t30_ms, "peak": float(np.abs(samples).max()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,6 +25,7 @@ from tasks.simulate_rooms.spec import Request, Result, Settings, effective
 from tasks.spatial import acoustics, catalogue, words
 from tasks.spatial.acoustics import Acoustics
 from tasks.spatial.foa import AMBIX, Convention, from_tetrahedron
+from tasks.spatial.sound_files import write_float
 
 ROWS = "rows.json"
 Wanted = tuple[Item, Draw | None]
@@ -150,8 +150,11 @@ def _written(settings: Settings, engine: Engine, item: Item, made: Made, folder:
     place = _place_columns(draw)
     defining = [place, to_dict(engine), settings.seed, item.split, item.number, made.attempt]
     identity = hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:12]
-    # 16 bit cut off what is beyond full scale; DISSE's files do that, float ones do not.
-    audio.write(folder / f"{identity}.wav", response.samples, engine.rate_hz, "PCM_16" if engine.tetrahedron else "FLOAT")
+    path = folder / f"{identity}.wav"
+    if engine.tetrahedron:  # 16 bit cut off what is beyond full scale; DISSE's files do that, float ones do not
+        audio.write(path, response.samples, engine.rate_hz, "PCM_16")
+    else:
+        write_float(path, response.samples, engine.rate_hz)
     row = {**place, **_t30_columns(settings, draw, made.found)}
     return {
         **row, "spatial_id": identity, "split": item.split, "rir_path": f"{catalogue.FOLDER}/{identity}.wav", "fs": engine.rate_hz,
@@ -172,7 +175,7 @@ def run(request: Request, context: Context) -> Result:
         unreachable, redrawn = unreachable + told["unreachable"], redrawn + told["redrawn"]
         worst = {name: max(value, worst.get(name, 0.0)) for name, value in told["self_test"].items()}
         for row in told["rows"]:
-            _kept(folder / Path(row["rir_path"]).name, context.output / row["rir_path"])
+            atomic.link(folder / Path(row["rir_path"]).name, context.output / row["rir_path"])
         rows += told["rows"]
     rows.sort(key=lambda row: row["place"])
     for row in rows:
@@ -196,14 +199,3 @@ def run(request: Request, context: Context) -> Result:
         images=sum(row["images"] for row in rows), seconds=round(sum(row["seconds"] for row in rows), 2),
         gain_error=float(worst["gain_error"]), nominal_agreement=agreement, clipped=clipped,
     )  # fmt: skip
-
-
-def _kept(source: Path, target: Path) -> None:
-    """Give a shard's file its lasting name; linked, so that the shard stays whole should this attempt be cut off."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # a file system without links
-        with atomic.replacing(target) as temporary:
-            shutil.copyfile(source, temporary)

@@ -83,6 +83,10 @@ class Spaces:
         angles = (math.radians(azimuth), math.radians(self._elevation[number]))
         return Place(words.describe(row, self.wording), angles, (float(area), float(distance), float(t30)))
 
+    def azimuth_deg(self, number: int) -> float:
+        """Return the azimuth of a response's source as it was simulated."""
+        return float(self._azimuth[number])
+
     def spread(self, most: int) -> list[int]:
         """Return up to ``most`` numbers, in an order that hangs on the ids alone."""
         return sorted(range(len(self.ids)), key=lambda number: clip_seed(0, self.ids[number], 0))[:most]

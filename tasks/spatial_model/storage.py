@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import pickle
 from pathlib import Path
@@ -13,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core import atomic
 from core.errors import InvalidValueError
 from tasks import hub
 from tasks.spatial_model.network import SpatialTextModel
 from tasks.spatial_model.sizes import Sizes, from_plain, to_plain
 from tasks.spatial_model.text import FOLDER, PretrainedTokenizer, Tokenizer, WordTokenizer
+from tasks.training.weights import save_weights
 
 MODEL = "model.pt"
 """File of a model below its folder: ``state`` and ``config``, tensors and plain values only."""
@@ -38,11 +37,8 @@ def save(folder: Path, model: SpatialTextModel, about: dict[str, Any]) -> None:
         model: the weights.
         about: plain values that are kept in ``config`` (statistics of the training rooms, seed, settings).
     """
-    state = {name: part.detach().cpu().contiguous().clone() for name, part in model.state_dict().items()}
     config = {**about, "sizes": to_plain(model.sizes), "vocabulary": model.tokenizer.vocabulary}
-    buffer = io.BytesIO()  # saved to a path, the archive would hold the temporary file's random name
-    torch.save({"state": state, "config": config}, buffer)
-    atomic.write_bytes(folder / MODEL, buffer.getvalue())
+    save_weights(folder / MODEL, model.state_dict(), config)
     model.tokenizer.save(folder)
 
 

@@ -75,10 +75,10 @@ class Pretraining:
     def train(self) -> None:
         """Train to the end, or go on from a checkpoint."""
         broadcast_model(self.branch)
-        state = load_checkpoint(self.context.output)
+        state = load_checkpoint(self.context.output, self._identity())
         start = 0
         if state is not None:
-            building.check_same(state, self._identity(), self.context)
+            self.context.log(f"resumed at step {state['step']}")
             self.branch.load_state_dict(state["branch"])
             self.loop.restore(state["loop"])
             start = int(state["step"])

@@ -60,6 +60,8 @@ class Batches:
         """Return how far a RIR is turned in a batch, in degrees; 0 where nothing turns."""
         if not self.plan.rotate:
             return 0.0
+        if clip_seed(self.seed, "same azimuth", number) / 2**31 < self.plan.same_azimuth_share:
+            return clip_seed(self.seed, "azimuth", number) / 2**31 * 360.0 - self.spaces.azimuth_deg(spot)
         return clip_seed(self.seed, self.spaces.ids[spot], number) / 2**31 * 360.0 - 180.0
 
     def places(self, number: int) -> list[int]:

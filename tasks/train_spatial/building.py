@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from tasks.train_spatial import recipe
 from tasks.train_spatial.spec import Request
 from tasks.training.distributed import world
 from tasks.training.dropout import replace_dropout
-from tasks.training.loop import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ def shape_of(request: Request) -> Sizes:
     if request.roberta:
         sizes = storage.roberta_sizes(sizes, storage.located(request.roberta, "train_spatial.roberta"))
     return sizes
+
+
+def placed(request: Request, context: Context) -> Request:
+    """Return the request with the outputs of other stages (a pre-trained branch) by where they are."""
+    parts = {name: getattr(request, name) for name in ("htsat", "roberta", "branch", "checkpoint")}
+    return replace(request, **{name: str(context.locate(text)) for name, text in parts.items() if text.startswith("stages/")})
 
 
 def open_material(request: Request, sizes: Sizes, context: Context) -> Material:
@@ -121,16 +126,3 @@ def identity(request: Request, digest: str) -> dict[str, Any]:
     """Return what a checkpoint must agree with to be gone on from."""
     settings = {name: value for name, value in to_dict(request.settings).items() if name not in ("num_devices", "workers")}
     return {"seed": request.seed, "digest": digest, "settings": settings}
-
-
-def check_same(state: dict[str, Any], wanted: dict[str, Any], context: Context) -> None:
-    """Refuse a checkpoint of another training.
-
-    Raises:
-        InvalidValueError: with both.
-    """
-    found = {name: state.get(name) for name in wanted}
-    if found != wanted:
-        where, hint = str(context.output / CHECKPOINT), "remove the file to start afresh"
-        raise InvalidValueError("a checkpoint of another training", where=where, allowed=wanted, received=found, hint=hint)
-    context.log(f"resumed at step {state['step']}")

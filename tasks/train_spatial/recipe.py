@@ -56,6 +56,7 @@ class Plan:
     source_label: str
     space_label: str
     rotate: bool
+    same_azimuth_share: float
     trim: bool
     physical: bool
 
@@ -132,5 +133,6 @@ def plan(settings: Settings, clips: int, rirs: int, shape: Sizes, device: str) -
         floor=settings.floor_share, precision=settings.precision or default,
         source_label=settings.source_label or ("clip" if compat else "caption"),
         space_label=settings.label_by or ("rir" if compat else "descriptor"), rotate=settings.rotate and not compat,
+        same_azimuth_share=settings.same_azimuth_share,
         trim=settings.trim and not compat, physical=settings.physical_weight > 0 and settings.weights != "off",
     )  # fmt: skip

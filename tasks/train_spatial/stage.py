@@ -24,6 +24,7 @@ def run(request: Request, context: Context) -> Result:
 
     Every rank returns the result; rank 0 alone looks at validation and writes.
     """
+    request = building.placed(request, context)
     torch.set_num_threads(context.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time and changes nothing here

@@ -18,7 +18,7 @@ from tasks.spatial_model.losses import TERMS, Weighting, contrast, physical_loss
 from tasks.spatial_model.network import SpatialTextModel
 from tasks.spatial_model.scenes import FrontEnd, Scenes, space_label
 from tasks.train_spatial.batches import Batches
-from tasks.train_spatial.building import Material, check_same, identity
+from tasks.train_spatial.building import Material, identity
 from tasks.train_spatial.gradient_cache import Outputs, cached_backward
 from tasks.train_spatial.loop import ScaledLoop
 from tasks.train_spatial.recipe import Plan
@@ -201,9 +201,9 @@ class Trainee:
         """
         start = 0
         if broadcast_number((self.context.output / CHECKPOINT).is_file()):  # rank 0's word: all resume or none
-            state = load_checkpoint(self.context.output)
+            state = load_checkpoint(self.context.output, identity(self.request, self.material.digest))
             assert state is not None
-            check_same(state, identity(self.request, self.material.digest), self.context)
+            self.context.log(f"resumed at step {state['step']}")
             self.trained.load_state_dict(state["trained"])
             self.loop.restore(state["loop"])
             self.progress, start = Progress(**state["progress"]), int(state["step"])

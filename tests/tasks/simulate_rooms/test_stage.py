@@ -43,6 +43,7 @@ def test_the_catalogue_says_what_its_files_hold(plain):
         rir = found.rir(row)
         assert rir.dtype == np.float32 and rir.shape[0] == 4 and np.abs(rir).max() == pytest.approx(line["peak"])
         assert soundfile.info(found.folder / line["rir_path"]).subtype == "FLOAT"
+        assert b"PEAK" not in (found.folder / line["rir_path"]).read_bytes(), "no time of day: the same response has the same bytes"
         arrival = round(40 + line["source_distance_m"] / 343 * 16000)
         assert float(foa.apart_deg(foa.direction(rir[:, arrival - 6 : arrival + 7]), (line["azimuth_deg"], line["elevation_deg"]))) < 30
         assert words.descriptor_id(words.describe(line)) == line["descriptor_id"]

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,24 @@ def test_a_batch_is_a_block_of_its_clips_and_rirs(root):
         other = again.scenes(number)
     assert other.captions == scenes.captions and torch.equal(other.foa, scenes.foa), "threads and what came before change nothing"
     assert Batches(*found.train, plan, 2, "cpu", 0).scenes(1).captions != scenes.captions
+
+
+def test_some_batches_have_one_azimuth_so_that_the_other_words_must_be_learnt(root):
+    _, plan, found, _ = material(root)
+    spread = {}
+    for share in (0.0, 0.5, 1.0):
+        batches = Batches(*found.train, replace(plan, same_azimuth_share=share), 1, "cpu", 0)
+        spread[share] = []
+        for number in range(24):
+            angles = [found.train[1].place(spot, batches.yaw(number, spot)).angles[0] for spot in batches.spots(number)]
+            spread[share].append(abs(np.exp(1j * np.array(angles)).mean()))
+    assert np.allclose(spread[1.0], 1.0) and max(spread[0.0]) < 0.999
+    assert 6 <= sum(length > 0.999 for length in spread[0.5]) <= 18
+    directions = [
+        np.angle(np.exp(1j * found.train[1].place(batches.spots(number)[0], batches.yaw(number, batches.spots(number)[0])).angles[0]))
+        for number in range(24)
+    ]
+    assert np.std(directions) > 1, "another azimuth in each batch"
 
 
 def test_every_clip_and_rir_has_its_turn(root):
@@ -240,10 +259,11 @@ def test_attributes_train_the_branch_that_a_model_then_starts_from(root):
     record = json.loads((output / "training.json").read_text())
     assert result.weights < 100_000 and 0 < result.val_direction_deg < 180 and record["attributes"][:2] == ["azimuth", "elevation"]
     assert record["val"]["distance"] > 0 and record["val"]["volume"] > 0
-    _, started = train(root, "from-branch", branch=str(output), steps=1, freeze=("spatial_branch",))
     branch = torch.load(output / "branch.pt", weights_only=True)
-    found = storage.load(started)[0].part("spatial_branch").state_dict()
-    assert all(torch.equal(part, branch[name]) for name, part in found.items())
+    for name, path in (("from-branch", str(output)), ("from-stage", "stages/train_spatial/branch")):  # outside the store, and in it
+        _, started = train(root, name, branch=path, steps=1, freeze=("spatial_branch",))
+        found = storage.load(started)[0].part("spatial_branch").state_dict()
+        assert all(torch.equal(part, branch[key]) for key, part in found.items())
 
 
 def test_a_tiny_training_learns_what_and_where(tmp_path):
