@@ -23,7 +23,7 @@ MARKER = "synthloom-env.json"
 
 
 OPTIONAL = "optional.txt"
-"""Stands in the folder of an environment that no flow needs, and says what it is for; it is built when somebody asks for it."""
+"""Stands in the folder of an environment that no flow needs, or one alone, and says what it is for; it is built when it is first needed."""
 
 
 class EnvironmentBuildError(SynthloomError):
@@ -36,7 +36,7 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def needed(root: Path = ROOT) -> list[str]:
-    """Return the environments that flows and tests need: all but the optional ones."""
+    """Return the environments that everybody needs: all but the optional ones, which a run builds when it first needs them."""
     return [name for name in names(root) if not (root / "envs" / name / OPTIONAL).is_file()]
 
 

@@ -138,6 +138,7 @@ def page_address(root: Path, report: str) -> str:
 
 def publish_artifacts(name: str, plan: FlowPlan, store: Store) -> None:
     """Leave the page's address, the score table and the costs with the run; Prefect's own pages cannot play audio."""
+    name = name.replace("_", "-")  # all that Prefect takes in a key
     page, report = page_address(store.root, plan.report), store.root / plan.report
     create_link_artifact(link=page, link_text="result page", key=f"{name}-page", description=f"[{plan.title}]({page})")
     table = report / "scores.md"

@@ -169,7 +169,7 @@ def bars(
     axes.set_ylabel(y)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=INK, alpha=0.2)
-    axes.legend(fontsize=8, labelcolor=INK, framealpha=0.0)
+    axes.legend(fontsize=8, labelcolor=INK, framealpha=0.0, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))  # clear of the bars
     return _svg(figure)
 
 

@@ -17,8 +17,13 @@ from tasks.describe.spec import Settings as DescribeSettings
 from tasks.generate import spec as generate
 from tasks.make_pairs import spec as make_pairs
 from tasks.measure_synthetic import spec as measure_synthetic
+from tasks.preset_clips.spec import Settings as PresetClipSettings
+from tasks.render_presets.spec import Settings as PresetSettings
 from tasks.report import spec as report
 from tasks.retrieve import spec as retrieve
+from tasks.simulate_rooms.spec import Settings as RoomSettings
+from tasks.simulate_rooms.spec import Split
+from tasks.spatialise.spec import Settings as SpatialSettings
 from tasks.stratify import spec as stratify
 from tasks.synthesize_captioned import spec as synthesize_captioned
 from tasks.train_ast import spec as train_ast
@@ -74,15 +79,63 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class Presets:
+    """Presets of a synthesiser, rendered and captioned by how they sound; a pool to retrieve from, or to pretrain on."""
+
+    render_presets: PresetSettings = field(
+        default_factory=lambda: PresetSettings(
+            n=600, seed=7, hold_s=1.0, duration_s=2.0, sample_rate_hz=16_000, audio_model="", audio_clips=-1, notes=(36, 48, 60, 72)
+        )
+    )
+    """The presets: drawn, or made by hand, of Dexed or of a plug-in."""
+    preset_clips: PresetClipSettings = field(default_factory=PresetClipSettings)
+    """What they are called, and how loud they are."""
+    caption: caption.Settings = field(default_factory=lambda: caption.Settings(mode="plain", domain="synthesizer sounds"))
+    """How they are captioned."""
+
+    def __post_init__(self) -> None:
+        settings = self.render_presets
+        held_out = settings.test_share if settings.presets else settings.split != "train"
+        if not settings.audio_clips or held_out:
+            received = {"audio_clips": settings.audio_clips, "split": settings.split, "test_share": settings.test_share}
+            allowed = "audio_clips −1 and split train, or test_share 0 for presets made by hand"
+            raise InvalidValueError("no training sounds", where="presets.render_presets", allowed=allowed, received=received)
+
+
+@dataclass(frozen=True)
 class Retrieval:
-    """Clips that others recorded, as a source."""
+    """Clips that others recorded, or that presets of a synthesiser are played for, as a source."""
 
     root: str = ""
-    """Folder with the pool's audio; empty: the project's own captioned synthetic sounds."""
+    """Folder with the pool's audio; empty: the project's own captioned synthetic sounds, or those of ``presets``."""
     csv: str = ""
     """Table of the pool's clips, relative to ``root``."""
+    presets: str = ""
+    """One of ``presets``, whose sounds are the pool."""
     retrieve: retrieve.Settings = field(default_factory=retrieve.Settings)
     """How many, and by what they are found."""
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Gold clips heard in simulated rooms, as a source: what the omnidirectional channel (W) of a room response makes of them."""
+
+    simulate_rooms: RoomSettings = field(
+        default_factory=lambda: RoomSettings(
+            train=Split("random", 120), val=Split("random", 0), test=Split("random", 0), sample_rate_hz=16_000
+        )
+    )
+    """The rooms; all are of the train split. Where the clips' rate is higher, so should be the rooms'."""
+    spatialise: SpatialSettings = field(default_factory=lambda: SpatialSettings(mode="mono"))
+    """How many copies of a clip (``per_clip``), at what level, with noise or without."""
+
+    def __post_init__(self) -> None:
+        where = "rooms"
+        if self.spatialise.mode != "mono":
+            received, hint = self.spatialise.mode, "classifiers hear W: set spatialise.mode=mono"
+            raise InvalidValueError("four channels", where=f"{where}.spatialise.mode", allowed="mono", received=received, hint=hint)
+        if not self.simulate_rooms.train.count:
+            raise InvalidValueError("no rooms", where=f"{where}.simulate_rooms.train.count", allowed="at least 1", received=0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +145,7 @@ class Arm:
     name: str
     """Shown in the table."""
     sources: tuple[str, ...]
-    """``gold`` and names of generators, augmenters and retrievals: what the classifier is trained on."""
+    """``gold`` and names of generators, augmenters, rooms and retrievals: what the classifier is trained on."""
     train_ast: dict[str, Any] = field(default_factory=dict)
     """Settings of the classifier that differ for this arm, such as ``masked_frames`` for SpecAugment."""
 
@@ -154,7 +207,13 @@ class Config(RunSettings):
         }
     )  # fmt: skip
     """Classical ways to alter the gold clips, by name."""
-    retrievals: dict[str, Retrieval] = field(default_factory=lambda: {"pool": Retrieval()})
+    rooms: dict[str, Rooms] = field(default_factory=lambda: {"spatial": Rooms()})
+    """Simulated rooms that gold clips are put into, by name; ``room`` among the augmenters is decaying noise."""
+    presets: dict[str, Presets] = field(default_factory=lambda: {"dexed": Presets()})
+    """Rendered presets, by name; made only for what names them."""
+    pretrain_on: str = ""
+    """One of ``presets``, whose captioned sounds the text-to-audio model is pretrained on instead of the project's own."""
+    retrievals: dict[str, Retrieval] = field(default_factory=lambda: {"pool": Retrieval(), "presets": Retrieval(presets="dexed")})
     """Pools of other clips, by name."""
     arms: tuple[Arm, ...] = (
         Arm("gold only", (GOLD,)), Arm("SpecAugment", (GOLD,), {"masked_frames": 96, "masked_mels": 24}),
@@ -222,10 +281,10 @@ class Config(RunSettings):
 
     def _check_sources(self) -> None:
         """Refuse arms whose sources nobody makes, and names that mean two things."""
-        made = [*self.generators, *self.augmenters, *self.retrievals]
+        made = [*self.generators, *self.augmenters, *self.rooms, *self.retrievals]
         twice = sorted({name for name in [GOLD, *made] if [GOLD, *made].count(name) > 1})
         if twice:
-            where = "generators, augmenters, retrievals"
+            where = "generators, augmenters, rooms, retrievals"
             raise InvalidValueError("name used twice", where=where, allowed="different names, none gold", received=twice)
         for arm in self.arms:
             unknown = [source for source in arm.sources if source not in (GOLD, *made)]
@@ -249,6 +308,15 @@ class Config(RunSettings):
                 )
             if model not in (BASE, *self.models):
                 raise InvalidValueError("no such model", where=where, received=model, hint=nearest(model, [BASE, *self.models]))
+        users_of_presets = [("pretrain_on", self.pretrain_on)]
+        users_of_presets += [(f"retrievals.{name}.presets", retrieval.presets) for name, retrieval in self.retrievals.items()]
+        for where, presets in users_of_presets:
+            if presets and presets not in self.presets:
+                raise InvalidValueError("no such presets", where=where, received=presets, hint=nearest(presets, self.presets))
+        for name, retrieval in self.retrievals.items():
+            if retrieval.root and retrieval.presets:
+                received = [retrieval.root, retrieval.presets]
+                raise InvalidValueError("two pools", where=f"retrievals.{name}", allowed="root or presets", received=received)
         if BASE in self.models:
             raise InvalidValueError("name taken", where=f"models.{BASE}", allowed="another name", received=BASE)
         for name in self.models:

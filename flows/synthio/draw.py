@@ -15,8 +15,12 @@ from tasks.generate import spec as generate
 from tasks.make_pairs import spec as make_pairs
 from tasks.measure_synthetic import spec as measure_synthetic
 from tasks.prepare import spec as prepare
+from tasks.preset_clips import spec as preset_clips
+from tasks.render_presets import spec as render_presets
 from tasks.retrieve import spec as retrieve
 from tasks.revise_captions import spec as revise_captions
+from tasks.simulate_rooms import spec as simulate_rooms
+from tasks.spatialise import spec as spatialise
 from tasks.stratify import spec as stratify
 from tasks.synthesize_captioned import spec as synthesize_captioned
 from tasks.train_clap import spec as train_clap
@@ -65,6 +69,14 @@ class Draw:
         """Return the folder of the project's own captioned sounds, the same for every draw."""
         return self.graph.add("synthesize_captioned", synthesize_captioned.Request(settings=self.config.pretraining)).output
 
+    def presets(self, name: str) -> str:
+        """Return the folder of some presets' captioned sounds, the same for every draw."""
+        settings, shards = self.config.presets[name], self.config.shards
+        made = render_presets.Request(settings=settings.render_presets, shards=shards)
+        rendered = self.graph.add("render_presets", made, f"render_presets {name}").output
+        clips = self.graph.add("preset_clips", preset_clips.Request(presets=rendered, settings=settings.preset_clips)).output
+        return self.graph.add("caption", caption.Request(clips=clips, settings=settings.caption), f"caption presets {name}").output
+
     def clap(self) -> str:
         """Return the checkpoint that filters and measures: a published file, or a compact one fitted on gold clips and our own sounds."""
         if self.config.clap_checkpoint:
@@ -78,8 +90,9 @@ class Draw:
         if name == BASE:
             # It hears no gold clip, so one serves all draws; what it lacks, alignment brings.
             base = train_text_to_audio.Request(
-                gold="", pretraining=self.pretraining(), lengths=self.lengths, settings=self.config.train_text_to_audio
-            )
+                gold="", pretraining=self.presets(self.config.pretrain_on) if self.config.pretrain_on else self.pretraining(),
+                lengths=self.lengths, settings=self.config.train_text_to_audio,
+            )  # fmt: skip
             return self.graph.add("train_text_to_audio", base).output
         model = self.config.models[name]
         current, gold = self.model(model.start), self.captioned(model.captions)
@@ -119,9 +132,11 @@ class Draw:
         if name in self.config.augmenters:
             request = augment.Request(clips=self.gold, shards=self.config.shards, settings=self.config.augmenters[name])
             folder = self._add("augment", request, f"augment {name}")
+        elif name in self.config.rooms:
+            folder = self._in_rooms(name)
         else:
             retrieval = self.config.retrievals[name]
-            pool = self._pool(retrieval.root, retrieval.csv, name)
+            pool = self.presets(retrieval.presets) if retrieval.presets else self._pool(retrieval.root, retrieval.csv, name)
             learned = retrieval.retrieve.by == "encoder"
             retrieved = retrieve.Request(
                 clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint="" if learned else self.clap(), shards=self.config.shards,
@@ -130,6 +145,14 @@ class Draw:
             folder = self._add("retrieve", retrieved, f"retrieve {name}")
             return Rounds((folder,), (folder,), (pool,))
         return Rounds((folder,), (folder,))
+
+    def _in_rooms(self, name: str) -> str:
+        """Return the folder of the gold clips in simulated rooms, which are the same for every draw."""
+        settings = self.config.rooms[name]
+        made = simulate_rooms.Request(settings=settings.simulate_rooms, shards=self.config.shards)
+        catalogue = self.graph.add("simulate_rooms", made, f"simulate_rooms {name}").output
+        request = spatialise.Request(clips=self.gold, catalogue=catalogue, shards=self.config.shards, settings=settings.spatialise)
+        return self._add("spatialise", request, f"spatialise {name}")
 
     def _pool(self, root: str, csv: str, name: str) -> str:
         if not root:

@@ -120,6 +120,10 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
         train_clap=replace(config.train_clap, start_from=absolute(config.train_clap.start_from, "train_clap.start_from")),
         train_ast=_pretrained(config.train_ast, "train_ast", absolute),
         describe=config.describe and _pretrained(config.describe, "describe", absolute),
+        presets={
+            name: replace(presets, render_presets=_preset_files(presets.render_presets, f"presets.{name}.render_presets", absolute))
+            for name, presets in config.presets.items()
+        },
         retrievals={
             name: replace(retrieval, root=absolute(retrieval.root, f"retrievals.{name}.root"), csv=_csv(retrieval.root, retrieval.csv, cwd))
             for name, retrieval in config.retrievals.items()
@@ -129,6 +133,11 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
 
 def _pretrained(settings: Any, where: str, absolute: Callable[[str, str], str]) -> Any:
     return replace(settings, pretrained=absolute(settings.pretrained, f"{where}.pretrained"))
+
+
+def _preset_files(settings: Any, where: str, absolute: Callable[[str, str], str]) -> Any:
+    named = ("spec", "plugin", "presets", "audio_weights")
+    return replace(settings, **{name: absolute(getattr(settings, name), f"{where}.{name}") for name in named})
 
 
 def _csv(root: str, csv: str, cwd: Path) -> str:

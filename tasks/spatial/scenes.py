@@ -21,6 +21,7 @@ import pandas as pd
 from core import manifest
 from core.errors import InvalidValueError
 from tasks.spatial import words
+from tasks.spatial.spoken import spoken
 from tasks.spatial.words import DISSE, Wording
 
 LABELS = ("azimuth_deg", "elevation_deg", "source_distance_m", "area_m2", "fullband_T30_ms")
@@ -73,7 +74,7 @@ def sources(clips: pd.DataFrame, captions: str = "first") -> pd.DataFrame:
     rows = []
     for clip in manifest.accepted(clips).sort_values("clip_id").itertuples():
         known = json.loads(str(clip.parameters)).get("source_captions") or [
-            {"caption_id": f"{clip.clip_id}-0", "caption": str(clip.caption) or f"sound of {str(clip.label).replace('_', ' ')}"}
+            {"caption_id": f"{clip.clip_id}-0", "caption": spoken(str(clip.label), str(clip.caption))}
         ]
         for item in known if captions == "all" else known[:1]:
             rows.append((str(clip.clip_id), str(item["caption_id"]), str(item["caption"]), str(clip.path), str(clip.split)))

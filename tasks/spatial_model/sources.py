@@ -15,23 +15,12 @@ from torch import Tensor
 from core import audio, manifest
 from core.errors import InvalidValueError
 from tasks.spatial.dry import fitted
+from tasks.spatial.spoken import spoken
 
-SPOKEN = {
-    "baby_cry": "a baby crying", "chainsaw": "a chainsaw running", "clock_tick": "a clock ticking", "dog_bark": "a dog barking",
-    "fire_crackling": "a fire crackling", "helicopter": "a helicopter flying", "person_sneeze": "a person sneezing",
-    "rain": "rain falling", "rooster": "a rooster crowing", "sea_waves": "sea waves breaking", "crying_baby": "a baby crying",
-    "dog": "a dog barking", "crackling_fire": "a fire crackling", "sneezing": "a person sneezing",
-}  # fmt: skip
-"""Labels of ESC-10 in words; other labels are spoken as they are written."""
 SILENCE_DB = -50.0
 """What lies this far below a clip's loudest 10 ms, at its ends, is cut where silence is trimmed."""
 KEPT_BYTES = 2_000_000_000
 """Decoded clips that stay in memory."""
-
-
-def spoken(label: str, caption: str = "") -> str:
-    """Return what a clip is called: its caption, or else its label in words."""
-    return caption or SPOKEN.get(label, "the sound of " + label.replace("_", " "))
 
 
 def trimmed(sound: audio.Samples, rate_hz: int) -> audio.Samples:

@@ -127,7 +127,7 @@ class Request:
     htsat: str = external_path(default="")
     """Folder or hub name (``laion/clap-htsat-fused``) of a CLAP model whose audio tower starts the source branch."""
     roberta: str = external_path(default="")
-    """Folder or hub name (``roberta-base``) of a RoBERTa model and its tokenizer."""
+    """Folder or hub name (``FacebookAI/roberta-base``) of a RoBERTa model and its tokenizer."""
     branch: str = external_path(default="")
     """Checkpoint of a pre-trained spatial branch, or the folder of a training with task ``attributes``."""
     checkpoint: str = external_path(default="")

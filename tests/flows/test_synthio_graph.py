@@ -158,3 +158,50 @@ def test_a_contrastive_encoder_is_offered_to_retrieval_filter_and_measures(tmp_p
         steps(tmp_path, "clap_filter.score=encoder_rank")
     with pytest.raises(InvalidValueError, match="no such file"):
         steps(tmp_path, "encoder=elsewhere")
+
+
+def test_simulated_rooms_are_a_source_made_for_arms_that_name_it(tmp_path):
+    arms = "arms=[{name: gold only, sources: [gold]}, {name: spatial, sources: [gold, spatial]}]"
+    plan, _ = steps(tmp_path, arms, "draw_seed=[0,1]", "rooms.spatial.spatialise.per_clip=3", "rooms.spatial.simulate_rooms.train.count=20")
+    (rooms,) = [step for step in plan.graph if step.stage.name == "simulate_rooms"]
+    assert rooms.request.settings.train.count == 20 and rooms.request.settings.test.count == 0, "the same rooms for both draws"
+    copies = [step.request for step in plan.graph if step.stage.name == "spatialise"]
+    assert [(one.settings.mode, one.settings.per_clip, one.catalogue) for one in copies] == [("mono", 3, rooms.output)] * 2
+    gold = {step.output for step in plan.graph if step.stage.name == "stratify"}
+    assert {one.clips for one in copies} == gold, "gold clips only: no validation or test clip is heard in a room"
+    trained = [step.request.train for step in plan.graph if step.label.startswith("train_ast spatial")]
+    assert all(folders[0] in gold and folders[1].startswith("stages/spatialise/") for folders in trained)
+    assert not [label for label in steps(tmp_path)[1] if "rooms" in label]
+    with pytest.raises(InvalidValueError, match="four channels"):
+        steps(tmp_path, "rooms.spatial.spatialise.mode=foa")
+
+
+def test_rendered_presets_are_a_pool_and_may_teach_the_base_model(tmp_path):
+    arms = "arms=[{name: gold only, sources: [gold]}, {name: presets, sources: [gold, presets]}]"
+    plan, labels = steps(tmp_path, arms, "draw_seed=[0,1]", "presets.dexed.render_presets.n=40")
+    (rendered,) = [step for step in plan.graph if step.stage.name == "render_presets"]
+    settings = rendered.request.settings
+    assert (settings.n, settings.synth, settings.split, settings.audio_clips, settings.audio_model) == (40, "dexed", "train", -1, "")
+    (clips,) = [step for step in plan.graph if step.stage.name == "preset_clips"]
+    (captions,) = [step for step in plan.graph if step.label == "caption presets dexed"]
+    assert clips.request.presets == rendered.output and captions.request.clips == clips.output and captions.request.settings.mode == "plain"
+    retrieved = [step.request for step in plan.graph if step.stage.name == "retrieve"]
+    assert [one.pool for one in retrieved] == [captions.output] * 2, "one pool for both draws"
+    assert "train_text_to_audio" not in labels and not [label for label in steps(tmp_path)[1] if "presets" in label]
+    taught, _ = steps(tmp_path, "pretrain_on=dexed", "presets.dexed.render_presets.n=40")
+    (base,) = [step.request for step in taught.graph if step.stage.name == "train_text_to_audio"]
+    assert base.pretraining == captions.output
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("pretrain_on=dx", "no such presets"), ("retrievals.presets.presets=dx", "no such presets"),
+        ("retrievals.presets.root=.", "two pools"), ("presets.dexed.render_presets.split=test", "no training sounds"),
+        ("presets.dexed.render_presets.plugin=nowhere.vst3", "no such file"),
+        ("presets.dexed.render_presets.presets=.", "no training sounds"),
+    ],
+)  # fmt: skip
+def test_pools_of_presets_that_cannot_be_are_refused(tmp_path, word, said):
+    with pytest.raises(InvalidValueError, match=said):
+        steps(tmp_path, word)

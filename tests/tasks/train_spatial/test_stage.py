@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from core.errors import InvalidValueError
+from tasks.spatial.spoken import spoken
 from tasks.spatial_model import storage
 from tasks.spatial_model.directions import as_vectors, great_circle_deg
 from tasks.spatial_model.scenes import FrontEnd, block, grid_captions
 from tasks.spatial_model.sizes import CPU
-from tasks.spatial_model.sources import Sources, spoken, trimmed
+from tasks.spatial_model.sources import Sources, trimmed
 from tasks.spatial_model.spaces import Spaces, Statistics
 from tasks.train_spatial import building, recipe
 from tasks.train_spatial.batches import Batches

@@ -1,0 +1,1 @@
+"""The presets that an evaluation lists, played."""

@@ -1,0 +1,1 @@
+"""Rendered presets as a dataset of clips."""
