@@ -16,7 +16,7 @@ from core import environments
 
 TURNS, RENDERS = 7, 300
 FAULTY, MANY = 1000, 10_000
-PRICE, SCALING = 0.7, 1.5
+PRICE, SCALING = 0.9, 1.8
 GROWTH_MB = 50.0
 
 
