@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from core import host
 from tasks.spatial_model.embedding import EMBEDDINGS  # noqa: F401 - fails early where the room cannot be imported
 from tasks.train_spatial import building, recipe
 from tasks.train_spatial.spec import Request, Settings
@@ -15,6 +16,15 @@ from tests.tasks.train_spatial.scenery import CLIPS, ROOMS, SMALL, context_for
 
 def stepped(root, name):
     """Two steps without dropout's functional kind, in float64: losses and weights."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")  # stages that ran in this process before may have chosen faster products
+    try:
+        return _stepped(root, name)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _stepped(root, name):
     settings = Settings(
         **{**SMALL, "batch_sources": 4, "batch_spaces": 3, "steps": 2, "num_devices": distributed.world(), "weights": "learned"}
     )
@@ -56,3 +66,4 @@ if __name__ == "__main__":
     with distributed.joined("cpu"):
         found = stepped(root, f"rank-{distributed.rank()}")
         torch.save(found, root / f"rank-{distributed.rank()}.pt")
+    host.leave(0)
