@@ -1,7 +1,7 @@
 # A worker: this repository with the orchestrator's environment and those of one group, built from the same hash-pinned locks as on a
 # host. docker-compose.yml builds it once per group; by hand, from the repository root:
 #
-#   docker build --file docker/worker.Dockerfile --build-arg ENVIRONMENTS="augment clap data diffusion train" .
+#   docker build --file docker/worker.Dockerfile --build-arg ENVIRONMENTS="augment clap data diffusion presets rooms train" .
 FROM python:3.11-slim-bookworm
 
 ARG UV_VERSION=0.13.8

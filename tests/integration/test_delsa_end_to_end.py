@@ -9,7 +9,7 @@ from core import audio
 from tests.integration.conftest import command
 
 TOY = [
-    "dataset.synthesize.train_per_class=2", "dataset.synthesize.val_per_class=1", "dataset.synthesize.test_per_class=1",
+    "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2", "dataset.synthesize.test_per_class=2",
     "dataset.synthesize.duration_s=1.0", "simulate_rooms.train.count=8", "simulate_rooms.val.count=4",
     "simulate_rooms.test.sampling=random", "simulate_rooms.test.count=4", "simulate_rooms.max_images=2000",
     "simulate_rooms.max_length_s=0.6",

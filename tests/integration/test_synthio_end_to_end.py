@@ -57,8 +57,9 @@ def test_no_validation_or_test_clip_touched_what_was_generated(study):
 
 
 def test_export_takes_the_training_set_out(study, tmp_path):
-    _, environment, _ = study
-    finished = command(environment, "export", "last", "--to", "audiofolder", "--output", str(tmp_path / "out"))
+    _, environment, output = study
+    run = output.rsplit("(run ", 1)[1].split(")")[0]  # "last" may be another flow's by now
+    finished = command(environment, "export", run, "--to", "audiofolder", "--output", str(tmp_path / "out"))
     assert finished.returncode == 0, finished.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "validation", "test"}
     assert all((path / "metadata.csv").is_file() for path in (tmp_path / "out").iterdir())
