@@ -42,16 +42,17 @@ def test_plan_of_a_changed_setting_names_it_and_keeps_the_rest(study):
 
 def test_no_validation_or_test_clip_touched_what_was_generated(study):
     root, _, _ = study
-    tables = {path.parts[-3]: manifest.read(path) for path in (root / "stages").glob("*/*/manifest.parquet")}
-    prepared = tables["prepare"]
-    kept_out = set(prepared.loc[prepared["split"] != "train", "clip_id"])
+    tables = {}
+    for path in sorted((root / "stages").glob("*/*/manifest.parquet")):  # a stage has several: losers, rounds
+        tables.setdefault(path.parts[-3], []).append(manifest.read(path))
+    kept_out = {clip for table in tables["prepare"] for clip in table.loc[table["split"] != "train", "clip_id"]}
     assert len(kept_out) == 40
-    for stage in ("stratify", "caption", "generate", "clap_filter"):
-        table = tables[stage]
+    for table in (table for stage in ("stratify", "caption", "generate", "clap_filter") for table in tables[stage]):
         assert not kept_out & set(table["clip_id"]) and set(table["split"]) == {"train"}
         assert not kept_out & {parent for parents in table["parents"] for parent in parents}
-    assert {parent for parents in tables["generate"]["parents"] for parent in parents} == set(tables["stratify"]["clip_id"])
-    for row in manifest.accepted(tables["clap_filter"]).itertuples():
+    parents = {parent for table in tables["generate"] for parents in table["parents"] for parent in parents}
+    assert parents == {clip for table in tables["stratify"] for clip in table["clip_id"]}
+    for row in (row for table in tables["clap_filter"] for row in manifest.accepted(table).itertuples()):
         samples, rate = soundfile.read(root / row.path)
         assert np.isfinite(samples).all() and len(samples) == round(row.duration_s * rate)
 
