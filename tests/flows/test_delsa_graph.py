@@ -94,7 +94,8 @@ def test_the_goal_on_two_cores_has_enough_responses(tmp_path):
     (root / "esc10.csv").write_text("path,label,fold\n")
     plan, _, _ = steps(tmp_path, "preset=cpu", "dataset=esc10", f"dataset.root={root}")
     settings = of(plan, "simulate_rooms")[0].settings
-    counted = [one.count * {"random": 1, "quota_full": 96, "quota_all": 405}[one.sampling] for one in (settings.train, settings.val, settings.test)]
+    sizes = {"random": 1, "quota_full": 96, "quota_all": 405}
+    counted = [one.count * sizes[one.sampling] for one in (settings.train, settings.val, settings.test)]
     assert sum(counted) >= 500 and of(plan, "train_spatial")[0].settings.preset == "cpu" and settings.sample_rate_hz == 16_000
 
 
