@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
 
 from core import audio
+
+T = TypeVar("T")
 
 MAX_CHANNELS = 64
 
@@ -88,6 +92,31 @@ def load(path: Path, limits: Limits) -> tuple[audio.Samples, int]:
         raise Unusable("unreadable", f"cut short: {announced} samples announced, {samples.shape[1]} found")
     check(samples, rate_hz, limits)
     return np.ascontiguousarray(samples), int(rate_hz)
+
+
+def heard(
+    paths: Mapping[str, Path], limits: Limits, listen: Callable[[audio.Samples, int], T]
+) -> tuple[dict[str, T], dict[str, Unusable | OSError]]:
+    """Decode clips one by one.
+
+    Args:
+        paths: sound files by clip_id.
+        limits: what can be used.
+        listen: is given each clip as mono [samples], and its sample rate in Hz.
+
+    Returns:
+        what ``listen`` returned by clip_id, and why other clips are unusable.
+    """
+    found: dict[str, T] = {}
+    unusable: dict[str, Unusable | OSError] = {}
+    for clip_id, path in paths.items():
+        try:
+            samples, rate_hz = load(path, limits)
+        except (Unusable, OSError) as error:
+            unusable[clip_id] = error
+            continue
+        found[clip_id] = listen(samples.mean(axis=0), rate_hz)
+    return found, unusable
 
 
 def check(samples: audio.Samples, rate_hz: int, limits: Limits) -> None:

@@ -49,6 +49,25 @@ def chromium_page(strict=False, **context):
             browser.close()
 
 
+READABLE = 4.5
+"""WCAG 2.2, 1.4.3: least contrast of text that is not large."""
+
+
+@contextmanager
+def readable_page(address, name, scheme, width):
+    """Open a page in a colour scheme and width, whole and unfolded, and require that it can be read; its picture is kept as ``name``."""
+    with chromium_page(strict=True, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        page.goto(address)
+        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        page.evaluate("for (const picture of document.images) picture.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(picture => picture.complete && picture.naturalWidth > 0)")
+        found = contrasts(page)
+        screenshot(page, f"{name}-{scheme}-{width}", whole=True)
+        assert len(found) > 100 and {text: ratio for text, ratio in found.items() if ratio < READABLE} == {}
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, "only tables scroll sideways, in their own boxes"
+        yield page
+
+
 def _is_complaint(message):
     """Errors count, save the one about the little picture that a browser asks every server for without being told to."""
     return message.type == "error" and not message.location["url"].endswith("/favicon.ico")

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from core import audio
-from core.audio_checks import Limits, Unusable
-from core.audio_checks import load as load_sound
+from core.audio_checks import Limits, Unusable, heard
 from tasks.clap_model.loading import Scorer
 from tasks.clap_model.windows import windows
 
@@ -69,13 +68,5 @@ class Embedder:
         Returns:
             by clip_id the unit-length embeddings [n, dim] of a clip's windows, and why other clips are unusable.
         """
-        cut: dict[str, torch.Tensor] = {}
-        unusable: dict[str, Unusable | OSError] = {}
-        for clip_id, path in paths.items():
-            try:
-                samples, rate_hz = load_sound(path, LIMITS)
-            except (Unusable, OSError) as error:
-                unusable[clip_id] = error
-                continue
-            cut[clip_id] = self.cut(samples.mean(axis=0), rate_hz)
+        cut, unusable = heard(paths, LIMITS, self.cut)
         return dict(zip(cut, self.embed(list(cut.values())), strict=True)), unusable

@@ -19,6 +19,7 @@ from tasks.classify_waveform.spec import Request, Result
 from tasks.grid.features import open_features
 from tasks.grid.reading import open_grid
 from tasks.training.loop import CHECKPOINT, Loop, load_checkpoint, save_checkpoint
+from tasks.training.start import repeatable
 from tasks.training.weights import save_weights
 
 WINDOWS = "windows.npy"
@@ -46,8 +47,7 @@ class _Clips:
 
 def run(request: Request, context: Context) -> Result:
     """Train one classifier with one seed."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     clips = _read(request, context)
     torch.manual_seed(request.seed)
     model = WaveformClassifier(clips.windows.shape[1], len(clips.classes)).to(context.device)

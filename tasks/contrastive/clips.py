@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core import audio
-from core.audio_checks import Limits, Unusable
-from core.audio_checks import load as load_sound
+from core.audio_checks import Limits, Unusable, heard
 from tasks.contrastive.embedder import Embedder
 from tasks.contrastive.encoder import load
 
@@ -37,13 +36,4 @@ class ClipEmbedder:
 
     def sounds(self, paths: Mapping[str, Path]) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, Unusable | OSError]]:
         """Decode and embed clips; returns unit-length embeddings by clip_id, and why other clips are unusable."""
-        found: dict[str, npt.NDArray[np.float64]] = {}
-        unusable: dict[str, Unusable | OSError] = {}
-        for clip_id, path in paths.items():
-            try:
-                samples, rate_hz = load_sound(path, LIMITS)
-            except (Unusable, OSError) as error:
-                unusable[clip_id] = error
-                continue
-            found[clip_id] = self.unit(samples.mean(axis=0), rate_hz)
-        return found, unusable
+        return heard(paths, LIMITS, self.unit)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import soundfile
-import torch
 
 from core import atomic
 from core.context import Context
@@ -18,6 +17,7 @@ from tasks.embed.clips import open_clips
 from tasks.embed.encoders import heard, open_encoder
 from tasks.embed.spec import Request, Result
 from tasks.matmul import use_fast_float32
+from tasks.training.start import repeatable
 
 COLUMNS = ("clip_id", "label", "split", "fold", "origin", "duration_s", "parameters")
 """Columns of the manifest that the table keeps; beside them ``stretches`` and ``heard``."""
@@ -26,8 +26,7 @@ ARRAY, TABLE = "embeddings.npy", "table.parquet"
 
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Load the encoder once, then embed the given shards; a clip's embedding hangs on nothing but the clip."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     use_fast_float32(context.device)
     clips = open_clips(request.clips, context)
     table = clips.table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InvalidValueError
+from core.keys import files_digest
 from tasks.presets.reading import EMBEDDINGS, META, MUST_AGREE, PARAMETERS, TABLE, PresetSet, check_agreement, open_presets
 
 IN_MEMORY_BYTES = 2_000_000_000
@@ -136,9 +136,4 @@ def check_belongs(made: str, presets: PresetSet, where: str) -> None:
 
 def digest(folder: Path) -> str:
     """Return one SHA-256 over the files of a preset set that networks see."""
-    whole = hashlib.sha256()
-    for name in FILES:
-        if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+    return files_digest(folder / name for name in FILES if (folder / name).is_file())

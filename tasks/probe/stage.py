@@ -19,6 +19,7 @@ from tasks.probe.task import Task, read, standardized
 from tasks.probing.folds import Fold, Rows, folds
 from tasks.probing.scores import Array, likelihoods, score
 from tasks.probing.summary import by_class, chance
+from tasks.training.start import repeatable
 
 Found = tuple[Array, float, str]
 """Scores of the test clips [clips, classes], the validation score, and what was chosen, in words."""
@@ -26,8 +27,7 @@ Found = tuple[Array, float, str]
 
 def run(request: Request, context: Context) -> Result:
     """Score one set of embeddings by one probe."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     task = read(context.locate(request.embeddings), request.settings)
     rounds = folds(task.table, request.settings.folds, request.settings.seed, request.embeddings)
     found: list[Found] = []

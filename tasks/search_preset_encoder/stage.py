@@ -20,6 +20,7 @@ from tasks.preset_encoders.examples import Examples, Splits, open_splits
 from tasks.preset_encoders.fitting import Look, Trainee
 from tasks.search_preset_encoder import spaces, study
 from tasks.search_preset_encoder.spec import Request, Result
+from tasks.training.start import repeatable
 
 BROKEN = ("training", "ranking.queries", "ranking.candidates")
 """Where errors of trainings that diverged come from."""
@@ -27,8 +28,7 @@ BROKEN = ("training", "ranking.queries", "ranking.candidates")
 
 def run(request: Request, context: Context) -> Result:
     """Search for one encoder."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     settings = request.settings
     splits = open_splits(context.resolve(request.train), context.resolve(request.val or request.train), context.device)
     if settings.presets and settings.presets < len(splits.train):

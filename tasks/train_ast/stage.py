@@ -17,7 +17,8 @@ from tasks.train_ast.recipe import crop, recipe
 from tasks.train_ast.spec import Request, Result
 from tasks.train_ast.supcon import Projection
 from tasks.train_ast.training import CHECKPOINT, SUPCON_CHECKPOINT, Trainee, contrast, train
-from tasks.training.distributed import broadcast_json, is_main, joined, world
+from tasks.training.distributed import broadcast_json, is_main, joined
+from tasks.training.start import repeatable, say_ranks
 
 
 def run(request: Request, context: Context) -> Result:
@@ -25,12 +26,10 @@ def run(request: Request, context: Context) -> Result:
 
     Every rank returns the result; rank 0 alone validates, selects and writes.
     """
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     settings = request.settings
     with joined(context.device):
-        if world() != settings.num_devices:
-            context.log(f"num_devices is {settings.num_devices}, but torchrun started {world()}; training on {world()}")
+        say_ranks(settings.num_devices, context)
         split = clips.read(request, context)
         plan, frames = recipe(settings, split.gold_size), crop(settings, split.target_frames)
         torch.manual_seed(request.seed)

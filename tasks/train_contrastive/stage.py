@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from core import atomic
 from core.context import Context
 from core.contract import build, to_dict
@@ -17,8 +15,9 @@ from tasks.train_contrastive.logs import write_curves, write_events
 from tasks.train_contrastive.sources import Recorded, Synthesised, open_source
 from tasks.train_contrastive.spec import Request, Result
 from tasks.train_contrastive.training import Trainee, collapsed
-from tasks.training.distributed import broadcast_json, is_main, joined, world
+from tasks.training.distributed import broadcast_json, is_main, joined
 from tasks.training.loop import CHECKPOINT, thinned
+from tasks.training.start import repeatable, say_ranks
 
 
 def run(request: Request, context: Context) -> Result:
@@ -26,13 +25,10 @@ def run(request: Request, context: Context) -> Result:
 
     Every rank returns the result; rank 0 alone looks at held-out pairs and writes.
     """
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time and changes nothing here
+    repeatable(context)
     use_fast_float32(context.device)
     with joined(context.device):
-        if world() != request.settings.num_devices:
-            context.log(f"num_devices is {request.settings.num_devices}, but torchrun started {world()}; training on {world()}")
+        say_ranks(request.settings.num_devices, context)
         source = open_source(request, context)
         trainee = Trainee(request, recipe.plan(request.settings), source, context)
         if is_main():

@@ -21,6 +21,7 @@ from tasks.preset_encoders.fitting import Trainee
 from tasks.preset_encoders.ranking import chance
 from tasks.train_preset_encoder.spec import Request, Result, Settings
 from tasks.training.loop import CHECKPOINT, thinned
+from tasks.training.start import repeatable
 
 BEST = "best.json"
 """What search_preset_encoder found."""
@@ -30,8 +31,7 @@ NOT_OF_THE_PLAN = ("preset", "select")
 
 def run(request: Request, context: Context) -> Result:
     """Train one encoder with one seed."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     splits = open_splits(context.resolve(request.train), context.resolve(request.val or request.train), context.device)
     use_fast_float32(context.device, splits.presets.layout.size + 1)
     changes = {name: value for name, value in vars(settled(request, context)).items() if name not in NOT_OF_THE_PLAN}

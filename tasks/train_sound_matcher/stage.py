@@ -27,6 +27,7 @@ from tasks.sound_matching.recipes import PROXY_RATES, Plan
 from tasks.sound_matching.rerendering import circumstances, open_studio
 from tasks.train_sound_matcher.spec import Request, Result
 from tasks.training.loop import CHECKPOINT, thinned
+from tasks.training.start import repeatable
 
 TUNED = "fine_tuning.json"
 """Errors of the proxy before and after, kept for an attempt that goes on behind it."""
@@ -36,8 +37,7 @@ NOT_OF_THE_PLAN = ("preset", "val_share", "proxy_epochs", "proxy_learning_rate",
 
 def run(request: Request, context: Context) -> Result:
     """Train one estimator with one seed."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     settings = request.settings
     val = context.resolve(request.val) if request.val else None
     first, second, rows = open_sounds(context.resolve(request.train), val, request.seed, settings.val_share)

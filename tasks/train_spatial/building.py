@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch import nn
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
+from core.keys import files_digest
 from core.manifest import FILE_NAME
 from tasks.contrastive.network import WholeBatchNorm
 from tasks.spatial.catalogue import DESCRIPTION, TABLE
@@ -78,15 +77,7 @@ def open_material(request: Request, sizes: Sizes, context: Context) -> Material:
     except InvalidValueError as error:
         context.log(f"no validation: {error}")
         val = None
-    return Material(train, val, Statistics.of(train[1]), _digest(clips / FILE_NAME, rooms / TABLE, rooms / DESCRIPTION))
-
-
-def _digest(*files: Path) -> str:
-    whole = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+    return Material(train, val, Statistics.of(train[1]), files_digest([clips / FILE_NAME, rooms / TABLE, rooms / DESCRIPTION]))
 
 
 def build_model(request: Request, sizes: Sizes, material: Material, device: str) -> SpatialTextModel:

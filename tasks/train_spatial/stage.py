@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from core import atomic
 from core.context import Context
 from core.contract import build, to_dict
@@ -15,8 +13,9 @@ from tasks.spatial_model.network import weights
 from tasks.train_spatial import attribute_training, building, recipe
 from tasks.train_spatial.spec import Request, Result
 from tasks.train_spatial.training import Trainee
-from tasks.training.distributed import broadcast_json, is_main, joined, world
+from tasks.training.distributed import broadcast_json, is_main, joined
 from tasks.training.loop import CHECKPOINT, thinned
+from tasks.training.start import repeatable, say_ranks
 
 
 def run(request: Request, context: Context) -> Result:
@@ -25,13 +24,10 @@ def run(request: Request, context: Context) -> Result:
     Every rank returns the result; rank 0 alone looks at validation and writes.
     """
     request = building.placed(request, context)
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time and changes nothing here
+    repeatable(context)
     use_fast_float32(context.device)
     with joined(context.device):
-        if world() != request.settings.num_devices:
-            context.log(f"num_devices is {request.settings.num_devices}, but torchrun started {world()}; training on {world()}")
+        say_ranks(request.settings.num_devices, context)
         if request.settings.task == "attributes":
             return attribute_training.run(request, context)
         sizes = building.shape_of(request)

@@ -23,6 +23,7 @@ from tasks.probing.summary import by_class, chance
 from tasks.train_supervised.network import Network, drawn, pictures
 from tasks.train_supervised.spec import Request, Result
 from tasks.training.loop import CHECKPOINT, Loop, load_checkpoint, save_checkpoint, warm_cosine
+from tasks.training.start import repeatable
 
 PHASE = "supervised"
 
@@ -39,8 +40,7 @@ class Found:
 
 def run(request: Request, context: Context) -> Result:
     """Train and test fold by fold."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeatable(context)
     use_fast_float32(context.device)
     trainee = Trainee(request, context)
     state = load_checkpoint(context.output, trainee.identity) or {}

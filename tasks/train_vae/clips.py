@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InvalidValueError
+from core.keys import files_digest
 from tasks.grid.features import ARRAY, DESCRIPTION, Features, open_features
 from tasks.grid.reading import TABLE
 
@@ -74,8 +74,4 @@ def read(folder: Path, device: str) -> Clips:
 
 def digest(folder: Path) -> str:
     """Return one SHA-256 over array, table and description."""
-    whole = hashlib.sha256()
-    for name in (DESCRIPTION, TABLE, ARRAY):
-        with (folder / name).open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()
+    return files_digest(folder / name for name in (DESCRIPTION, TABLE, ARRAY))

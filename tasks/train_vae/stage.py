@@ -16,6 +16,7 @@ from tasks.train_vae.looking import encode_all, reconstruction_error
 from tasks.train_vae.spec import Request, Result
 from tasks.train_vae.training import Trainee, collapsed
 from tasks.training.loop import CHECKPOINT, thinned
+from tasks.training.start import repeatable
 from tasks.vae_models import network
 from tasks.vae_models.gaussians import active_units, kl_to_prior
 from tasks.vae_models.network import VAEDeep
@@ -24,9 +25,7 @@ from tasks.vae_models.objectives import build
 
 def run(request: Request, context: Context) -> Result:
     """Train one method with one seed."""
-    torch.set_num_threads(context.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time and changes nothing here
+    repeatable(context)
     data = clips.read(context.resolve(request.features), context.device)
     pace, plan = recipe.pace(request, len(data.train)), recipe.plan(request, len(data.train))
     torch.manual_seed(request.seed)

@@ -42,10 +42,15 @@ def command(environment, *words):
     )
 
 
+def finished_run(world, *words):
+    """Run a flow to its end; returns the data root, the environment and what it printed."""
+    folder, environment = world
+    finished = command(environment, *words)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return folder / "data", environment, finished.stdout
+
+
 @pytest.fixture(scope="session")
 def study(world):
     """The data root of a finished study, its environment, and what the run printed."""
-    folder, environment = world
-    finished = command(environment, "synthio", *TOY)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout
+    return finished_run(world, "synthio", *TOY)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core import audio
-from tests.integration.conftest import command
+from tests.integration.conftest import command, finished_run
 
 TOY = [
     "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2", "dataset.synthesize.test_per_class=2",
@@ -23,10 +23,7 @@ TOY = [
 @pytest.fixture(scope="module")
 def spaces(world):
     """The data root, the environment and what the run printed."""
-    folder, environment = world
-    finished = command(environment, "delsa", *TOY)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout
+    return finished_run(world, "delsa", *TOY)
 
 
 def test_run_prints_retrieval_beside_chance_and_leaves_the_page(spaces):

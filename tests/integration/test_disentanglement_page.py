@@ -3,13 +3,11 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import PATIENCE_MS, chromium_page, contrasts, needs_chromium, screenshot
+from tests.browser import PATIENCE_MS, chromium_page, needs_chromium, readable_page
 from tests.tasks.report_disentanglement.stand_ins import described, reported, whole
 
 pytestmark = needs_chromium
 expect.set_options(timeout=PATIENCE_MS)
-READABLE = 4.5
-"""WCAG 2.2, 1.4.3: least contrast of text that is not large."""
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +21,7 @@ def address(tmp_path_factory):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
 def test_readable_by_day_and_by_night_wide_and_narrow(address, scheme, width):
-    with chromium_page(strict=True, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
-        page.goto(address)
-        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
-        page.evaluate("for (const picture of document.images) picture.loading = 'eager'")
-        page.wait_for_function("[...document.images].every(picture => picture.complete && picture.naturalWidth > 0)")
-        found = contrasts(page)
-        screenshot(page, f"disentanglement-{scheme}-{width}", whole=True)
-        assert len(found) > 100 and {text: ratio for text, ratio in found.items() if ratio < READABLE} == {}
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, "only tables scroll sideways, in their own boxes"
+    with readable_page(address, "disentanglement", scheme, width) as page:
         sizes = page.locator(".tile").evaluate_all("all => all.map(tile => [tile.clientWidth, tile.clientHeight])")
         assert min(min(size) for size in sizes) >= 24, "WCAG 2.2, 2.5.8: targets are no smaller"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import command
+from tests.integration.conftest import command, finished_run
 
 TOY = [
     "dataset.synthesize.train_per_class=3", "dataset.synthesize.val_per_class=2", "dataset.synthesize.test_per_class=2",
@@ -18,10 +18,7 @@ TOY = [
 @pytest.fixture(scope="module")
 def twins(world):
     """The data root, the environment and what the run printed."""
-    folder, environment = world
-    finished = command(environment, "doppelgangers", *TOY)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout
+    return finished_run(world, "doppelgangers", *TOY)
 
 
 def test_run_prints_every_encoder_and_leaves_the_page(twins):

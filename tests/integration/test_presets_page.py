@@ -3,13 +3,11 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import PATIENCE_MS, chromium_page, contrasts, needs_chromium, screenshot
+from tests.browser import PATIENCE_MS, chromium_page, needs_chromium, readable_page
 from tests.tasks.report_presets.stand_ins import reported, study
 
 pytestmark = needs_chromium
 expect.set_options(timeout=PATIENCE_MS)
-READABLE = 4.5
-"""WCAG 2.2, 1.4.3: least contrast of text that is not large."""
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +19,8 @@ def address(tmp_path_factory):
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 390)])
 def test_readable_by_day_and_by_night_wide_and_narrow(address, scheme, width):
-    with chromium_page(strict=True, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
-        page.goto(address)
-        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
-        page.wait_for_function("[...document.images].every(picture => picture.complete && picture.naturalWidth > 0)")
-        found = contrasts(page)
-        screenshot(page, f"presets-{scheme}-{width}", whole=True)
-        assert len(found) > 100 and {text: ratio for text, ratio in found.items() if ratio < READABLE} == {}
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, "only tables scroll sideways, in their own boxes"
+    with readable_page(address, "presets", scheme, width):
+        pass
 
 
 def test_a_sound_and_its_nearest_presets_play_one_at_a_time(address):

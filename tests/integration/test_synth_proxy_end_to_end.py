@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import command
+from tests.integration.conftest import command, finished_run
 
 TOY = [
     "preset=smoke", "synth.name=dexed", "train.n=32", "val.n=12", "test.n=16", "shards=1", "encoders.MLP-OH.sizes.hidden=32",
@@ -16,10 +16,7 @@ TOY = [
 @pytest.fixture(scope="module")
 def proxies(world):
     """The data root, the environment and what the run printed."""
-    folder, environment = world
-    finished = command(environment, "synth_proxy", *TOY)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout
+    return finished_run(world, "synth_proxy", *TOY)
 
 
 def test_run_prints_the_scores_and_leaves_the_page(proxies):

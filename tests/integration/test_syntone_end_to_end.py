@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.conftest import command
+from tests.integration.conftest import command, finished_run
 
 TOY = [
     "num_freqs=12", "num_amps=4", "amp_start=0.25", "shards=2", "epochs=2", "batch_size=32", "latent_dim=4", "methods=[vae,factor_vae]",
@@ -19,11 +19,8 @@ TOY = [
 @pytest.fixture(scope="module")
 def tones(world, tmp_path_factory):
     """The data root, the environment and what the run printed; the grid is taken out, too."""
-    folder, environment = world
     out = tmp_path_factory.mktemp("grid") / "out"
-    finished = command(environment, "syntone", *TOY, f"export_to={out}")
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return folder / "data", environment, finished.stdout, out
+    return *finished_run(world, "syntone", *TOY, f"export_to={out}"), out
 
 
 def test_run_prints_the_ranking_and_leaves_the_page_and_tables(tones):
