@@ -36,6 +36,8 @@ class Scenes:
     """Azimuth and elevation in radians [items, 2]."""
     quantities: Tensor
     """Floor area in m², distance in m, T30 in ms [items, 3]."""
+    placed: bool = True
+    """Whether sounds have a place; else only their sources count, and each item is a clip of its own."""
 
 
 class FrontEnd(nn.Module):

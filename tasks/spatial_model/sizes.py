@@ -66,6 +66,9 @@ class Sizes:
         default_factory=lambda: {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
     )
     """What differs from transformers' ``RobertaConfig``; these are roberta-base's."""
+    word_gain: float = 0.0
+    """How loud the words' own embeddings are beside RoBERTa's pooled output: their sum, times this over √tokens, is added to it. 0: not at
+    all, as published."""
     text_hidden: int = 640
     """Hidden layer of the text projection."""
     text_tokens: int = 512
@@ -151,9 +154,11 @@ CPU = Sizes(
         "type_vocab_size": 1,
         "initializer_range": 0.09,
     },
+    word_gain=4.0,
     text_hidden=128,
     text_tokens=64,
 )
 """Small enough to train on two cores: 2.5 s at 16 kHz, a small network as source branch, two layers of RoBERTa, whose first
-weights are larger than the published 0.02, at which narrow layers hardly pass on what a word says."""
+weights are larger than the published 0.02, at which narrow layers hardly pass on what a word says, and whose words are heard beside it: by
+the first token alone, two layers trained from nothing learn one attribute of a room after the other (docs/spatial_model.md)."""
 PRESETS = {"paper": Sizes(), "cpu": CPU}

@@ -120,8 +120,8 @@ def htsat_sizes(sizes: Sizes, path: Path) -> Sizes:
 
 
 def roberta_sizes(sizes: Sizes, path: Path) -> Sizes:
-    """Return the sizes with the text model of a RoBERTa folder's ``config.json``."""
-    return dataclasses.replace(sizes, text=_scalars(json.loads((path / "config.json").read_text())))
+    """Return the sizes with the text model of a RoBERTa folder's ``config.json``, which needs no help by its words' embeddings."""
+    return dataclasses.replace(sizes, word_gain=0.0, text=_scalars(json.loads((path / "config.json").read_text())))
 
 
 IGNORED = (

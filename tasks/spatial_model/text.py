@@ -93,17 +93,25 @@ def words(caption: str) -> list[str]:
 
 
 class TextEncoder(nn.Module):
-    """RoBERTa's pooled output, 768 → 640 → ReLU → 512. The names of the weights are DISSE's."""
+    """RoBERTa's pooled output, 768 → 640 → ReLU → 512. The names of the weights are DISSE's.
+
+    With ``word_gain`` the words' embeddings are added to the pooled output.
+    """
 
     def __init__(self, sizes: Sizes, vocabulary: int = 0) -> None:
         super().__init__()
         config = RobertaConfig(**{**sizes.text, **({"vocab_size": vocabulary} if vocabulary else {})})
         config.pad_token_id, config.bos_token_id, config.eos_token_id = PAD, BEGIN, END
         self.roberta = RobertaModel(config)
+        self.word_gain = sizes.word_gain
         self.proj1 = nn.Linear(config.hidden_size, sizes.text_hidden)
         self.proj2 = nn.Linear(sizes.text_hidden, sizes.shared)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return shared features [captions, 512]."""
         pooled = self.roberta(input_ids=tokens, attention_mask=mask).pooler_output
+        if self.word_gain:
+            counted = mask[..., None].to(pooled)
+            said = self.roberta.embeddings.word_embeddings(tokens) * counted
+            pooled = pooled + self.word_gain * said.sum(1) / counted.sum(1).sqrt()
         return self.proj2(torch.relu(self.proj1(pooled)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from tasks.spatial import scenes
 from tasks.spatial.catalogue import Catalogue, open_catalogue
 from tasks.spatial.dry import fitted
 from tasks.spatial.sound_files import write_float
+from tasks.spatial_features import levels
 from tasks.spatial_features.intensity import HOP, N_FFT, RATE_HZ, Intensity
 from tasks.spatial_features.levels import Level
 from tasks.spatial_features.rendering import Rendering, load_rirs, render
+from tasks.spatialise import company
 from tasks.spatialise.spec import Request, Settings
 
 TOGETHER = 8
@@ -51,12 +54,16 @@ def scene_table(request: Request, context: Context, catalogue: Catalogue) -> pd.
         unknown = sorted(set(table["spatial_id"]) - set(catalogue.table["spatial_id"]))
         if unknown:
             raise InvalidValueError("RIRs of another catalogue", where=request.scenes, allowed=request.catalogue, received=unknown[:5])
-        return table
+        return _with_company(table, catalogue, settings)
     clips = manifest.read(context.resolve(request.clips))
     choice = scenes.Choice(settings.pairing, settings.per_clip, settings.split, seed=settings.seed)
     table = scenes.table(clips, catalogue.table, choice)
     table["caption"] = scenes.captions(table, scenes.wording(table, catalogue.meta["azimuth_sign"]), settings.seed)
-    return table
+    return _with_company(table, catalogue, settings)
+
+
+def _with_company(table: pd.DataFrame, catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
+    return company.gathered(table, catalogue.table, settings) if settings.stops > 1 or settings.others else table
 
 
 def gigabytes(settings: Settings, sample_rate_hz: int, count: int) -> float:
@@ -79,19 +86,17 @@ def write_shard(request: Request, context: Context, folder: Path, table: pd.Data
     """
     settings = request.settings
     catalogue = open_catalogue(context.resolve(request.catalogue))
-    places = {name: place for place, name in enumerate(catalogue.table["spatial_id"])}
     intensity = intensity_of(settings, catalogue.sample_rate_hz).to(context.device)
+    rooms = _Rooms(catalogue, settings, context)
     rows: list[dict[str, Any]] = []
     for path, scene in table.groupby("clip_path", sort=False):
         try:
-            dry = load_sound(context.data_root, str(path), catalogue.sample_rate_hz, settings.duration_s)
+            dry = rooms.dry(str(path))
         except Unusable as error:
             rows += [{"scene_id": name, "status": "rejected", "reason": str(error)} for name in scene["scene_id"]]
         else:
             for at in range(0, len(scene), TOGETHER):
-                some = scene.iloc[at : at + TOGETHER]
-                rirs = load_rirs(catalogue, [places[name] for name in some["spatial_id"]], settings.trim_delay)
-                rows += _written(settings, context, folder, some, dry, rirs, intensity)
+                rows += rooms.written(folder, scene.iloc[at : at + TOGETHER], dry, intensity)
         report(len(scene))
     (folder / ROWS).write_text(json.dumps(rows))
 
@@ -106,33 +111,60 @@ def load_sound(root: Path, path: str, sample_rate_hz: int, duration_s: float) ->
     return fitted(audio.resample(samples.mean(axis=0), rate_hz, sample_rate_hz), round(duration_s * sample_rate_hz), path)
 
 
-def _written(
-    settings: Settings, context: Context, folder: Path, some: pd.DataFrame, dry: audio.Samples, rirs: Tensor, intensity: Intensity
-) -> list[dict[str, Any]]:
-    """Render and write scenes of one clip; return what the index will say of them."""
-    rate_hz, names, device = intensity.sample_rate_hz, list(some["scene_id"]), context.device
-    if settings.store == "none":
-        return [{"scene_id": name, "status": "accepted", "reason": ""} for name in names]
-    with torch.no_grad():
-        sound = torch.from_numpy(dry)[None].to(device)
-        heard, told = render(sound, rirs.to(device), [names], Rendering(rate_hz, level_of(settings)))
-        vectors = intensity(heard[0]) if settings.store in ("both", "features") else None
-    rows = []
-    for place, name in enumerate(names):
-        foa = heard[0, place].cpu().numpy()
-        row = {"scene_id": name, "status": "accepted", "reason": "", "peak": float(np.abs(foa).max()), **told[0][place]}
+class _Rooms:
+    """Clips heard in the rooms of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue, settings: Settings, context: Context) -> None:
+        self.catalogue, self.settings, self.context, self.rate_hz = catalogue, settings, context, catalogue.sample_rate_hz
+        self._places = {name: place for place, name in enumerate(catalogue.table["spatial_id"])}
+
+    def dry(self, path: str) -> Tensor:
+        """Return a clip [T]; raises as :func:`load_sound`."""
+        return torch.from_numpy(load_sound(self.context.data_root, path, self.rate_hz, self.settings.duration_s)).to(self.context.device)
+
+    def rirs(self, names: Sequence[str]) -> Tensor:
+        """Return responses [V, 4, L]."""
+        return load_rirs(self.catalogue, [self._places[name] for name in names], self.settings.trim_delay).to(self.context.device)
+
+    def written(self, folder: Path, some: pd.DataFrame, dry: Tensor, intensity: Intensity) -> list[dict[str, Any]]:
+        """Render and write scenes of one clip; return what the index will say of them."""
+        names, level = list(some["scene_id"]), level_of(self.settings)
+        if self.settings.store == "none":
+            return [{"scene_id": name, "status": "accepted", "reason": ""} for name in names]
+        if company.STOPS in some:
+            return self._in_company(folder, some, dry, intensity)
+        with torch.no_grad():
+            heard, told = render(dry[None], self.rirs(list(some["spatial_id"])), [names], Rendering(self.rate_hz, level))
+        return [self._row(folder, *one, intensity) for one in zip(names, heard[0], told[0], strict=True)]
+
+    def _in_company(self, folder: Path, some: pd.DataFrame, dry: Tensor, intensity: Intensity) -> list[dict[str, Any]]:
+        rows = []
+        for row in some.itertuples():
+            try:
+                wet = company.heard(dry, row, lambda name: self.rirs([name])[0], self.dry, self.rate_hz)
+            except Unusable as error:
+                rows.append({"scene_id": row.scene_id, "status": "rejected", "reason": f"another source: {error}"})
+                continue
+            heard, told = levels.apply(wet[None], level_of(self.settings), self.rate_hz, [str(row.scene_id)])
+            rows.append(self._row(folder, str(row.scene_id), heard[0], told[0], intensity))
+        return rows
+
+    def _row(self, folder: Path, name: str, heard: Tensor, told: dict[str, float], intensity: Intensity) -> dict[str, Any]:
+        """Write one scene and return what the index will say of it."""
+        settings, foa = self.settings, heard.cpu().numpy()
+        row = {"scene_id": name, "status": "accepted", "reason": "", "peak": float(np.abs(foa).max()), **told}
         if settings.store in ("both", "foa"):
             path = folder / "foa" / f"{name}.{settings.form}"
             if settings.form == "wav":
-                write_float(path, foa, rate_hz)
+                write_float(path, foa, self.rate_hz)
             else:
-                audio.write(path, foa, rate_hz, "PCM_24")
+                audio.write(path, foa, self.rate_hz, "PCM_24")
             row |= {"foa_file": path.name, "sha256": keys.file_digest(path)}
-        if vectors is not None:
+        if settings.store in ("both", "features"):
             path = folder / "features" / f"{name}.npz"
+            with torch.no_grad():
+                active, reactive = (one.cpu().numpy().astype(settings.feature_format) for one in intensity(heard))
             with atomic.replacing(path) as temporary, temporary.open("wb") as handle:
-                active, reactive = (one[place].cpu().numpy().astype(settings.feature_format) for one in vectors)
                 np.savez(handle, i_act=active, i_rea=reactive)
             row["feat_file"] = path.name
-        rows.append(row)
-    return rows
+        return row

@@ -42,6 +42,17 @@ class Settings:
     """Lowest ratio of signal to noise."""
     max_snr_db: float = 40.0
     """Highest ratio."""
+    stops: int = 1
+    """Places of its room that a source moves through at an even pace, cross-faded, beginning at the scene's own; 1: it rests."""
+    others: int = 0
+    """Further sources of a scene: clips of the same split at other places of the same room. Caption and labels speak of the first one;
+    the index names the others."""
+    others_min_db: float = -12.0
+    """Lowest gain of a further source, before level and noise."""
+    others_max_db: float = 0.0
+    """Highest gain."""
+    others_onset_share: float = 0.5
+    """Share of the scene within which a further source begins."""
     trim_delay: bool = True
     """Cut the simulator's own delay off; DISSE leaves it."""
     pairing: Literal["grid", "draw"] = "grid"
@@ -61,9 +72,16 @@ class Settings:
         where = "spatialise"
         for name, low, high in (
             ("duration_s", 0.05, 3600.0), ("mels", 0, 201), ("target_db", -70.0, 0.0), ("min_snr_db", -20.0, self.max_snr_db),
-            ("max_snr_db", -20.0, 120.0), ("per_clip", 1, 1_000_000), ("max_gb", 0.0, 1e6), ("max_reject_fraction", 0.0, 1.0),
+            ("max_snr_db", -20.0, 120.0), ("stops", 1, 64), ("others", 0, 16),
+            ("others_min_db", -120.0, self.others_max_db), ("others_max_db", -120.0, 60.0), ("others_onset_share", 0.0, 1.0),
+            ("per_clip", 1, 1_000_000), ("max_gb", 0.0, 1e6), ("max_reject_fraction", 0.0, 1.0),
         ):  # fmt: skip
             check_range(f"{where}.{name}", getattr(self, name), low, high)
+        if (self.stops > 1 or self.others) and (self.mode == "mono" or self.store == "none"):
+            raise InvalidValueError(
+                "company is written, not rendered on demand", where=f"{where}.stops, {where}.others",
+                allowed="mode=foa, store other than none", received={"mode": self.mode, "store": self.store},
+            )  # fmt: skip
         if self.mode == "foa" and self.form == "flac" and self.level == "raw" and self.store in ("both", "foa"):
             hint = "sources nearer than a metre pass full scale, which FLAC would clip; take level=peak or form=wav"
             raise InvalidValueError("cannot hold raw levels", where=f"{where}.form", allowed="wav", received=self.form, hint=hint)

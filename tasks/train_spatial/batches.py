@@ -9,13 +9,14 @@ from torch import Tensor
 
 from core.derived import clip_seed
 from core.errors import InvalidValueError
+from tasks.spatial_features.convolution import copied
 from tasks.spatial_model.scenes import Scenes, block, caption, physical, repeated, space_label
 from tasks.spatial_model.sources import Sources
 from tasks.spatial_model.spaces import Spaces
 from tasks.train_spatial.recipe import Plan
 from tasks.training.distributed import bounds
 
-CLIP_STREAM, RIR_STREAM = 1 << 40, 1 << 41
+CLIP_STREAM, RIR_STREAM, MONO_STREAM = 1 << 40, 1 << 41, 1 << 42
 """Added to the seeds of orders, so that they are not those of the steps."""
 
 
@@ -40,6 +41,8 @@ class Batches:
     def scenes(self, number: int) -> Scenes:
         """Return this rank's part of a batch."""
         places, waves = self._loaded(number)
+        if self.mono(number):
+            return self._without_place(places, waves.to(self.device))
         spots = self.spots(number)
         yaws = [self.yaw(number, spot) for spot in spots]
         found = [self.spaces.place(spot, yaw) for spot, yaw in zip(spots, yaws, strict=True)]
@@ -56,6 +59,17 @@ class Batches:
             foa, captions, repeated(self._labels[places], len(spots), True), repeated(labels, len(places), False), angles, quantities
         )
 
+    def mono(self, number: int) -> bool:
+        """Return whether a batch's clips have no place."""
+        return clip_seed(self.seed, "mono", number) / 2**31 < self.plan.mono_share
+
+    def _without_place(self, places: list[int], waves: Tensor) -> Scenes:
+        """Return clips as they are, on all channels; what is not known of them is not a number, or a label that nobody has."""
+        none = torch.full((len(places), 3), torch.nan)
+        captions = [self.sources.captions[place] for place in places]
+        labels = torch.as_tensor(self._labels[places])
+        return Scenes(copied(waves), captions, labels, torch.full_like(labels, -1), none[:, :2], none, placed=False)
+
     def yaw(self, number: int, spot: int) -> float:
         """Return how far a RIR is turned in a batch, in degrees; 0 where nothing turns."""
         if not self.plan.rotate:
@@ -65,7 +79,14 @@ class Batches:
         return clip_seed(self.seed, self.spaces.ids[spot], number) / 2**31 * 360.0 - 180.0
 
     def places(self, number: int) -> list[int]:
-        """Return the clips of a whole batch: every epoch goes through all of them in an order of its own."""
+        """Return the clips of a whole batch: every epoch goes through all of them in an order of its own.
+
+        One without places has a clip for each item, all of them in turn where there are fewer.
+        """
+        if self.mono(number):
+            generator = torch.Generator().manual_seed(MONO_STREAM + self.seed * 1_000_003 + number)
+            order = torch.randperm(len(self.sources), generator=generator).tolist()
+            return [int(order[item % len(order)]) for item in range(self.plan.items)]
         return self._drawn(number, len(self.sources), self.plan.batch_sources, CLIP_STREAM)
 
     def spots(self, number: int) -> list[int]:
@@ -87,8 +108,9 @@ class Batches:
         return found
 
     def _load(self, number: int) -> tuple[list[int], Tensor]:
-        start, stop = bounds(self.plan.batch_sources)
-        heard = [self._readable(place, number) for place in self.places(number)[start:stop]]
+        places = self.places(number)
+        start, stop = bounds(len(places))
+        heard = [self._readable(place, number) for place in places[start:stop]]
         return [place for place, _ in heard], torch.stack([wave for _, wave in heard])
 
     def _readable(self, place: int, number: int) -> tuple[int, Tensor]:

@@ -57,6 +57,7 @@ class Plan:
     space_label: str
     rotate: bool
     same_azimuth_share: float
+    mono_share: float
     trim: bool
     physical: bool
 
@@ -133,6 +134,6 @@ def plan(settings: Settings, clips: int, rirs: int, shape: Sizes, device: str) -
         floor=settings.floor_share, precision=settings.precision or default,
         source_label=settings.source_label or ("clip" if compat else "caption"),
         space_label=settings.label_by or ("rir" if compat else "descriptor"), rotate=settings.rotate and not compat,
-        same_azimuth_share=settings.same_azimuth_share,
+        same_azimuth_share=settings.same_azimuth_share, mono_share=settings.mono_share if settings.task == "contrast" else 0.0,
         trim=settings.trim and not compat, physical=settings.physical_weight > 0 and settings.weights != "off",
     )  # fmt: skip

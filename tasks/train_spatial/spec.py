@@ -76,6 +76,9 @@ class Settings:
     same_azimuth_share: float = 0.5
     """Share of the batches whose RIRs are all turned to one azimuth. Azimuth alone tells most RIRs of a batch apart and is learnt first;
     in these batches only distance, elevation, size and reverberation are left to tell them by. Nothing without ``rotate``."""
+    mono_share: float = 0.0
+    """Share of the batches whose clips have no place (ELSA's mono items): as many clips as a batch has items, copied to all channels,
+    said in their own words; only the sources are contrasted."""
     trim: bool = True
     """Cut silence at both ends of the dry clips."""
     freeze: tuple[Literal["htsat", "roberta", "spatial_branch"], ...] = ()
@@ -100,7 +103,7 @@ class Settings:
             check_range(f"{where}.{name}", getattr(self, name), 0, 100_000_000)
         for name in ("accumulate", "look_sources", "look_spaces"):
             check_range(f"{where}.{name}", getattr(self, name), 1, 1_000_000)
-        for name in ("warm_up_share", "hold_share", "floor_share", "same_azimuth_share"):
+        for name in ("warm_up_share", "hold_share", "floor_share", "same_azimuth_share", "mono_share"):
             check_range(f"{where}.{name}", getattr(self, name), 0.0, 1.0)
         for name in ("learning_rate", "weight_decay", "clip_norm", "space_weight", "source_weight", "physical_weight"):
             check_range(f"{where}.{name}", getattr(self, name), 0.0, 1e6)

@@ -114,9 +114,12 @@ class Trainee:
         scales = dict(zip(("space", "source"), self.model.scales(), strict=True))
         losses = {}
         for name, audio, text in (("space", space, text_space), ("source", source, text_source)):
-            if self.request.settings.space_weight if name == "space" else self.request.settings.source_weight:
-                losses[name] = contrast(text, audio, labels[name], scales[name], self.request.settings.exclude_diagonal)
-        if self.plan.physical:
+            weight = self.request.settings.space_weight if name == "space" else self.request.settings.source_weight
+            if weight and (scenes.placed or name == "source"):
+                # Without a place there is no other factor to differ in: an item's own caption is a positive like the others.
+                diagonal = self.request.settings.exclude_diagonal and scenes.placed
+                losses[name] = contrast(text, audio, labels[name], scales[name], diagonal)
+        if self.plan.physical and scenes.placed:
             targets = self.material.statistics.scores(scenes.quantities).to(device)
             losses["physical"] = physical_loss(outputs[4], outputs[5], scenes.angles.to(device), targets)
         for name, value in losses.items():
@@ -138,8 +141,10 @@ class Trainee:
             yield
 
     def _after(self, step: int) -> None:
-        for name, values in self._values.items():
-            self.loop.record(name, sum(values) / len(values))
+        for name in TERMS:
+            values, known = self._values.get(name), self.loop.curves.get(name)
+            if values or known:  # a batch without places has no space and no physical loss: their curves stay where they were
+                self.loop.record(name, sum(values) / len(values) if values else known[-1])  # type: ignore[index]
         self._values = {}
         for name, scale in zip(("space", "source"), self.model.scales(), strict=True):
             self.loop.record(f"scale_{name}", float(scale.detach()))

@@ -211,6 +211,60 @@ def test_mono_copies_are_clips_with_lineage_in_rooms_of_the_train_split(tmp_path
         made(tmp_path, "leak", mode="mono")
 
 
+def shared_rooms(root):
+    """Two rooms of train with two places each, one of validation with two."""
+    places = [(("train", "train", "val")[number // 2], 90.0 - 60 * number, 0.0, 1.0 + number, 40.0, 300.0, 300.0) for number in range(6)]
+    houses.catalogue(root, places)
+    houses.clips(root, ("train", "train", "train", "val", "val"))
+
+
+def test_a_moving_source_passes_the_other_places_of_its_room(tmp_path):
+    shared_rooms(tmp_path)
+    index = pd.read_parquet(made(tmp_path, "moving", store="foa", stops=2)[1] / "index.parquet")
+    rirs = open_catalogue(tmp_path / houses.CATALOGUE).table.set_index("spatial_id")
+    fade = np.linspace(1, 0, 4800)
+    for row in index.itertuples():
+        first, second = json.loads(row.stops)
+        assert first == row.spatial_id and second != first and rirs.loc[first].room_id == rirs.loc[second].room_id
+        dry = load_dry(tmp_path / row.clip_path, RATE, LENGTH).astype(float)
+        wanted = 0.0
+        for name, weights in ((first, fade), (second, 1 - fade)):
+            rir = audio.read(tmp_path / houses.CATALOGUE / str(rirs.loc[name].rir_path))[0][:, houses.DELAY :].astype(float)
+            wanted = wanted + np.stack([signal.fftconvolve(dry * weights, one)[:4800] for one in rir])
+        found, _ = audio.read(tmp_path / row.foa_path)
+        assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def test_further_sources_are_other_clips_of_the_split_elsewhere_in_the_room(tmp_path):
+    shared_rooms(tmp_path)
+    alone = pd.read_parquet(made(tmp_path, "alone", store="foa")[1] / "index.parquet").set_index("scene_id")
+    index = pd.read_parquet(made(tmp_path, "both", 3, store="foa", others=1, others_min_db=-6.0)[1] / "index.parquet")
+    rirs = open_catalogue(tmp_path / houses.CATALOGUE).table.set_index("spatial_id")
+    clips = manifest.read(tmp_path / houses.CLIPS).set_index("clip_id")
+    for row in index.itertuples():
+        (other,) = json.loads(row.others)
+        assert other["clip_id"] != row.source_id and clips.loc[other["clip_id"]].split == row.split == rirs.loc[other["spatial_id"]].split
+        assert other["spatial_id"] != row.spatial_id and rirs.loc[other["spatial_id"]].room_id == row.room_id
+        assert -6 <= other["gain_db"] <= 0 and 0 <= other["onset_s"] <= 0.5 * LENGTH
+        rest = audio.read(tmp_path / row.foa_path)[0] - audio.read(tmp_path / alone.loc[row.scene_id].foa_path)[0]
+        dry = load_dry(tmp_path / other["clip_path"], RATE, LENGTH).astype(float)
+        rir = audio.read(tmp_path / houses.CATALOGUE / str(rirs.loc[other["spatial_id"]].rir_path))[0][:, houses.DELAY :].astype(float)
+        start, gain = round(other["onset_s"] * RATE), 10 ** (other["gain_db"] / 20)
+        wanted = np.stack([gain * np.pad(signal.fftconvolve(dry, one)[:4800], (start, 0))[:4800] for one in rir])
+        assert np.abs(rest - wanted).max() < 1e-5 * np.abs(wanted).max()
+        assert row.caption == alone.loc[row.scene_id].caption
+    again = pd.read_parquet(made(tmp_path, "again", 1, store="foa", others=1, others_min_db=-6.0)[1] / "index.parquet")
+    assert list(again["sha256"]) == list(index["sha256"]), "whatever the shards"
+
+
+def test_company_that_a_room_or_split_cannot_give_is_refused(tmp_path):
+    shared_rooms(tmp_path)
+    with pytest.raises(InvalidValueError, match=r"too few places in a room.*pool_rooms"):
+        made(tmp_path, "crowd", store="foa", stops=2, others=1)
+    with pytest.raises(InvalidValueError, match="not rendered on demand"):
+        Settings(others=1, store="none")
+
+
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(InvalidValueError, match="raw levels"):
         Settings(form="flac")

@@ -1,4 +1,6 @@
+import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tasks.spatial_model.intensity_branch import AddCoordinates, SpatialBranch
 from tasks.spatial_model.network import SpatialTextModel, weights
 from tasks.spatial_model.sizes import CPU, Sizes, from_plain, to_plain
 from tasks.spatial_model.source_branch import log_mel, source_branch
-from tasks.spatial_model.text import BEGIN, END, PAD, UNKNOWN, WordTokenizer
+from tasks.spatial_model.text import BEGIN, END, PAD, SPECIAL, UNKNOWN, TextEncoder, WordTokenizer
 from tasks.train_spatial.recipe import plan, sizes
 from tasks.train_spatial.spec import Settings
 
@@ -147,6 +149,43 @@ def test_padding_does_not_change_a_caption():
     model = small_model().eval()
     alone, beside = model.read_captions(["a dog"]).space[0], model.read_captions(["a dog", "a dog near far a dog"]).space[0]
     assert torch.allclose(alone, beside, atol=1e-6)
+
+
+def test_words_are_heard_beside_the_pooled_output_where_they_have_a_gain():
+    tokenizer = WordTokenizer(["a", "dog", "left", "near"], 64)
+    torch.manual_seed(0)
+    encoder = TextEncoder(CPU, 8).eval()
+    tokens, mask = tokenizer(["a dog near", "left"])
+    table, pooled = encoder.roberta.embeddings.word_embeddings.weight, encoder.roberta(input_ids=tokens, attention_mask=mask).pooler_output
+    for row, numbers in enumerate(([BEGIN, 4, 5, 7, END], [BEGIN, 6, END])):
+        heard = pooled[row] + 4.0 * table[numbers].sum(0) / math.sqrt(len(numbers))
+        assert torch.allclose(encoder(tokens, mask)[row], encoder.proj2(encoder.proj1(heard).relu()), atol=1e-5)
+    encoder.word_gain = Sizes().word_gain
+    assert torch.allclose(encoder(tokens, mask), encoder.proj2(encoder.proj1(pooled).relu()), atol=1e-6), "as published"
+
+
+def test_with_their_gain_a_small_text_encoder_learns_several_words_at_once():
+    """Targets are sums of a vector per word, three words of three each: what a caption must be told from by all of its words."""
+    words = [[f"{kind}{value}" for value in "xyz"] for kind in ("far", "up", "dry")]
+    captions = [f"the dog {' and '.join(said)} of a room" for said in itertools.product(*words)]
+    tokenizer = WordTokenizer.of(captions, 64)
+    drawn = torch.Generator().manual_seed(0)
+    vectors = {word: torch.randn(CPU.shared, generator=drawn) for group in words for word in group}
+    targets = torch.nn.functional.normalize(torch.stack([sum(vectors[word] for word in said) for said in itertools.product(*words)]), dim=1)
+    found = {}
+    for gain in (0.0, CPU.word_gain):
+        torch.manual_seed(0)
+        encoder = TextEncoder(replace(CPU, word_gain=gain), len(tokenizer.vocabulary) + SPECIAL)
+        optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
+        for _ in range(30):
+            loss = 1 - torch.nn.functional.cosine_similarity(encoder(*tokenizer(captions)), targets).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            scores = torch.nn.functional.normalize(encoder.eval()(*tokenizer(captions)), dim=1) @ targets.T
+        found[gain] = float((scores.argmax(1) == torch.arange(27)).float().mean())
+    assert found[CPU.word_gain] > 0.8 and found[CPU.word_gain] > found[0.0] + 0.4, found
 
 
 def test_frozen_parts_keep_weights_and_statistics():

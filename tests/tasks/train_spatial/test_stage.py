@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.derived import clip_seed
 from core.errors import InvalidValueError
 from tasks.spatial.spoken import spoken
 from tasks.spatial_model import storage
@@ -129,6 +130,29 @@ def test_some_batches_have_one_azimuth_so_that_the_other_words_must_be_learnt(ro
         for number in range(24)
     ]
     assert np.std(directions) > 1, "another azimuth in each batch"
+
+
+def test_mono_batches_are_clips_without_a_place_of_which_only_the_source_is_contrasted(root):
+    request, plan, found, context = material(root, mono_share=0.5)
+    batches = Batches(*found.train, plan, 1, "cpu", 0)
+    kinds = [batches.mono(number) for number in range(40)]
+    assert 10 <= sum(kinds) <= 30 and not any(Batches(*found.train, replace(plan, mono_share=0.0), 1, "cpu", 0).mono(n) for n in range(40))
+    number = kinds.index(True)
+    scenes, places = batches.scenes(number), batches.places(number)
+    assert sorted(set(places)) == list(range(6)) and len(places) == plan.items == 12 and not scenes.placed
+    for item, place in enumerate(places):
+        assert scenes.captions[item] == found.train[0].captions[place]
+        wave = found.train[0].heard(place, clip_seed(1, found.train[0].ids[place], number))
+        assert all(torch.equal(scenes.foa[item, channel], wave) for channel in range(4))
+    model = building.build_model(request, plan.sizes, found, "cpu")
+    trainee = Trainee(request, plan, model, found, context)
+    trainee._batch(number)
+    assert set(trainee._values) == {"source"}
+    assert all(part.grad is None for name, part in model.named_parameters() if "space_head" in name or name.startswith("direction"))
+    assert model.audio_source_head[1].weight.grad.abs().sum() > 0
+    result, output = train(root, "mono", mono_share=0.5)
+    curves = json.loads((output / "curves.json").read_text())
+    assert result.steps == 4 and len(curves["source"]) == 4 and math.isfinite(result.loss)
 
 
 def test_every_clip_and_rir_has_its_turn(root):
