@@ -64,6 +64,8 @@ class Config(RunSettings):
     """Settings of ``train_spatial`` that differ for that."""
     scenes: bool = True
     """Whether held-out scenes are captioned and listed for the page: as ``caption_scenes`` and ``spatialise`` say."""
+    recordings: str = ""
+    """Folder of real first-order recordings with known directions, on which every model is scored besides: see ``evaluate_spatial``."""
     grid_sources: str = ""
     """List of the clips of these scenes: clip ids or caption ids, one a line or in a CSV."""
     grid_spaces: str = ""

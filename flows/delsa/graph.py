@@ -59,9 +59,11 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     trained = {
         (name, seed): _trained(graph, config, name, seed, clips, rooms, cwd) for name in config.models for seed in config.training_seeds
     }
-    runs = []
+    runs, recordings = [], existing(config.recordings, "recordings", cwd)
     for (name, seed), folder in trained.items():
-        request = evaluate_spatial.Request(model=folder, clips=clips, catalogue=rooms, settings=config.evaluate_spatial)
+        request = evaluate_spatial.Request(
+            model=folder, clips=clips, catalogue=rooms, recordings=recordings, settings=config.evaluate_spatial
+        )  # fmt: skip
         scores = graph.add("evaluate_spatial", request, f"evaluate_spatial {name}, seed {seed}").output
         runs.append(report_spatial.Run(model=name, seed=seed, scores=scores, training=folder))
     page = report_spatial.Request(

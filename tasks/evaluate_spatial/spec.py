@@ -12,6 +12,20 @@ STAGE = Stage(name="evaluate_spatial", environment="train", version=1, memory_mb
 
 
 @dataclass(frozen=True)
+class Recordings:
+    """How real first-order recordings are to be read; as it stands, AmbiX."""
+
+    order: Literal["ACN", "FuMa"] = "ACN"
+    """Channels W, Y, Z, X, or W, X, Y, Z."""
+    normalisation: Literal["SN3D", "N3D", "FuMa", "DISSE", "orthonormal"] = "SN3D"
+    """Of the channels; recordings of DCASE's challenges are ACN with SN3D."""
+    azimuth_sign: Literal["left_positive", "right_positive"] = "left_positive"
+    """The side that makes Y positive."""
+    label_azimuth_sign: Literal["left_positive", "right_positive"] = "left_positive"
+    """The side that a positive azimuth of the table is on."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The grid, and how ties count."""
 
@@ -31,6 +45,8 @@ class Settings:
     """How items as near as the first positive are ranked: at random, or behind it as in DISSE's code."""
     probes: bool = True
     """Ask for attributes in words, and swap directions."""
+    recordings: Recordings = Recordings()
+    """How real recordings are to be read."""
 
     def __post_init__(self) -> None:
         for name in ("sources", "spaces"):
@@ -50,6 +66,9 @@ class Request:
     """Folder with a catalogue of RIRs."""
     embeddings: str = external_path(default="")
     """Instead of all these: an ``.npz`` file with audio_source, audio_spatial, text_source, text_spatial, source_id, spatial_id."""
+    recordings: str = external_path(default="")
+    """Folder of real first-order recordings that are scored besides, listed in its ``recordings.csv``: file, azimuth_deg, elevation_deg;
+    start_s and duration_s where an event is part of a file; source_distance_m, area_m2, fullband_T30_ms where known."""
     settings: Settings = Settings()
     """The grid, and how ties count."""
 
@@ -59,6 +78,9 @@ class Request:
             received = {"model": self.model, "clips": self.clips, "catalogue": self.catalogue, "embeddings": self.embeddings}
             allowed = "model, clips and catalogue, or embeddings alone"
             raise InvalidValueError("not clear what to score", where="evaluate_spatial", allowed=allowed, received=received)
+        if self.recordings and self.embeddings:
+            where = "evaluate_spatial.recordings"
+            raise InvalidValueError("a cache hears nothing", where=where, allowed="empty with embeddings", received=self.recordings)
 
 
 @dataclass(frozen=True)
@@ -93,5 +115,9 @@ class Result:
     """Mean absolute error."""
     t30_mae_ms: float | None = None
     """Mean absolute error."""
+    recordings: int = 0
+    """Real recordings that were scored."""
+    recordings_direction_deg: float | None = None
+    """Median angle on them."""
     unreadable: int = 0
     """Clips of the grid that could not be decoded and are left out."""

@@ -17,7 +17,7 @@ from core import atomic
 from core.context import Context
 from core.errors import InvalidValueError
 from core.manifest import clip_id
-from tasks.evaluate_spatial import cache, metrics, probes, tables
+from tasks.evaluate_spatial import cache, metrics, probes, recordings, tables
 from tasks.evaluate_spatial.metrics import Array, Labels
 from tasks.evaluate_spatial.spec import Request, Result, Settings
 from tasks.matmul import use_fast_float32
@@ -63,6 +63,10 @@ def run(request: Request, context: Context) -> Result:
     scores["physical"] = _physical(heard)
     if request.settings.probes:
         scores |= _probes(heard, request.settings.seed)
+    if request.recordings:
+        folder = context.locate(request.recordings)
+        report = lambda done, total: context.progress(done, total, "recordings")  # noqa: E731
+        scores["recordings"] = recordings.judge(heard.model, heard.statistics, folder, request.settings.recordings, context.device, report)
     scores["unreadable_clips"] = dict(sorted(heard.sources.unreadable.items()))
     atomic.write_json(context.output / "scores.json", finite(scores))
     cache.write(
@@ -197,6 +201,8 @@ def _result(scores: dict[str, Any], labels: dict[str, Labels], unreadable: int) 
         distance_mae_m=errors["distance_m"],
         area_mae_m2=errors["area_m2"],
         t30_mae_ms=errors["t30_ms"],
+        recordings=scores.get("recordings", {}).get("items", 0),
+        recordings_direction_deg=scores["recordings"]["direction_deg"]["median"] if "recordings" in scores else None,
         unreadable=unreadable,
     )
 

@@ -33,6 +33,15 @@ def test_every_model_and_seed_is_trained_on_the_same_clips_and_rooms(tmp_path):
     assert {step.output for step in another.graph} ^ {step.output for step in plan.graph} == {another.report, plan.report}
 
 
+def test_every_model_is_scored_on_real_recordings_where_there_are_some(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/recordings.csv").write_text("file,azimuth_deg,elevation_deg\n")
+    plan, _, _ = steps(tmp_path, "recordings=real", "training_seeds=[1,2]")
+    assert [one.recordings for one in of(plan, "evaluate_spatial")] == [str(tmp_path / "real")] * 2
+    with pytest.raises(InvalidValueError, match="recordings"):
+        steps(tmp_path, "recordings=nowhere")
+
+
 def test_scenes_to_listen_to_are_held_out_and_can_be_listed_or_left_out(tmp_path):
     (tmp_path / "sources.csv").write_text("clip_id\nabc\n")
     plan, _, _ = steps(tmp_path, "grid_sources=sources.csv", "caption_scenes.pairing=grid")
