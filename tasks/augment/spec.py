@@ -8,7 +8,7 @@ from typing import Literal
 from core.contract import Stage, check_range
 from core.errors import InvalidValueError
 
-STAGE = Stage(name="augment", environment="augment", version=1, memory_mb=800, time_limit_s=12 * 3600, sharded=True)
+STAGE = Stage(name="augment", environment="augment", version=1, memory_mb=800, time_limit_s=12 * 3600, sharded=True, row_inputs=("clips",))
 
 Method = Literal["random_noise", "pitch_shift", "audiomentations", "room"]
 

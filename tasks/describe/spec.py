@@ -9,8 +9,9 @@ from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
 
 STAGE = Stage(
-    name="describe", environment="train", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
-)
+    name="describe", environment="train", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True,
+    row_inputs=("clips",),
+)  # fmt: skip
 
 PLACEHOLDERS = ("{input}", "{output}")
 

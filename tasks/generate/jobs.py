@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +28,7 @@ class Job:
     iteration: int
     seed: int
     duration_s: float
+    gold_sha256: str
     revised_from: str = ""
     """The rejected clip that this one is another try of."""
 
@@ -58,9 +61,25 @@ def jobs(request: Request, table: pd.DataFrame) -> list[Job]:
             seed = derived.clip_seed(request.settings.seed, source, iteration)
             # The model's key is in its path, the settings decide the sound: together with the seed they name the clip.
             name = manifest.clip_id(STAGE.name, request.model, row.clip_id, captions[index], seed, keys_of(request.settings))
-            job = Job(name, row.clip_id, row.path, row.label, captions[index], index, iteration, seed, float(row.duration_s))
+            job = Job(name, row.clip_id, row.path, row.label, captions[index], index, iteration, seed, float(row.duration_s), row.sha256)
             made.append(replace(job, revised_from=str(earlier[index])) if request.round and index < len(earlier) else job)
     return made
+
+
+def hangs_on(request: Request, read: Callable[[str], pd.DataFrame]) -> dict[str, list[Any]]:
+    """Return what decides each clip besides model and settings, by clip_id: its job, and with ``init_mix`` the gold clips of its class.
+
+    Args:
+        request: this request or an earlier one's.
+        read: returns the manifest of an output.
+    """
+    clips = read(request.clips)
+    company: dict[str, list[tuple[str, str]]] = {}
+    if request.settings.init_mix:
+        for row in gold_rows(read(request.gold) if request.gold else clips, "generate.gold").itertuples():
+            company.setdefault(row.label, []).append((row.clip_id, row.sha256))
+    without = {"gold_path": ""}  # the sound's digest says more
+    return {job.clip_id: [asdict(job) | without, company.get(job.label, [])] for job in jobs(request, clips)}
 
 
 def keys_of(settings: Settings) -> str:

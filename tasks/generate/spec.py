@@ -9,8 +9,9 @@ from core.contract import Stage, check_range, runtime_setting
 from core.errors import InvalidValueError
 
 STAGE = Stage(
-    name="generate", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
-)
+    name="generate", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True,
+    row_inputs=("clips", "gold"),
+)  # fmt: skip
 
 Sampler = Literal[
     "auto", "v-ddim", "v-ddim-cfgpp", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-3m-sde", "k-heun", "k-lms", "k-dpmpp-2s-ancestral", "euler", "rk4",

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from core import audio, derived, manifest
+from core import audio, derived, manifest, reuse
 from core.context import Context
-from tasks.generate.jobs import Job, gold_rows, jobs
+from tasks.generate.jobs import Job, gold_rows, hangs_on, jobs
 from tasks.generate.sampling import chosen_sampler, sample
 from tasks.generate.spec import STAGE, Request, Result, Settings
 from tasks.generate.starts import Start, Starts
@@ -28,18 +29,26 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     torch.set_num_threads(context.threads)
     everything = jobs(request, manifest.read(context.resolve(request.clips)))
     total, done = sum(len(everything[shard :: request.shards]) for shard in shards), 0
-    work = _Work(request, context) if total else None
-    for shard in shards:
-        own = everything[shard :: request.shards]
-        with context.shard(shard) as folder:
-            rows: list[dict[str, Any]] = []
-            for start in range(0, len(own), request.settings.batch_size):
-                batch = own[start : start + request.settings.batch_size]
-                assert work is not None
-                rows += work.generate(batch, folder)
-                done += len(batch)
+    work: _Work | None = None  # loaded for the first clip that no earlier output has
+
+    def read(output: str) -> pd.DataFrame:
+        return manifest.read(context.resolve(output))
+
+    with reuse.earlier(STAGE, request, context, lambda given: hangs_on(given, read)) as earlier:
+        for shard in shards:
+            with context.shard(shard) as folder:
+                found = [(job, earlier.clip(job.clip_id, folder)) for job in everything[shard :: request.shards]]
+                rows = [row for _, row in found if row]
+                missing = [job for job, row in found if not row]
+                done += len(rows)
+                for start in range(0, len(missing), request.settings.batch_size):
+                    batch = missing[start : start + request.settings.batch_size]
+                    work = work or _Work(request, context)
+                    rows += work.generate(batch, folder)
+                    done += len(batch)
+                    context.progress(done, total)
                 context.progress(done, total)
-            manifest.write(folder, manifest.frame(rows))
+                manifest.write(folder, manifest.frame(rows))
 
 
 class _Work:

@@ -8,7 +8,15 @@ from typing import Literal
 from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
 
-STAGE = Stage(name="prepare", environment="data", version=1, memory_mb=1000, time_limit_s=6 * 3600)
+OF_THE_TABLE = (
+    "path_column", "label_column", "split_column", "fold_column", "train_folds", "val_folds", "test_folds", "attribution", "val_share",
+    "test_share", "split_seed", "label_separator", "max_reject_fraction",
+)  # fmt: skip
+"""Settings that say how rows are read; how a sound is decoded hangs on none of them."""
+STAGE = Stage(
+    name="prepare", environment="data", version=1, memory_mb=1000, time_limit_s=6 * 3600,
+    row_inputs=("csv", "root", "val_csv", "test_csv", *(f"settings.{name}" for name in OF_THE_TABLE)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,10 @@ class Settings:
     """Folds that models are selected on."""
     test_folds: tuple[str, ...] = ()
     """Folds that are scored once."""
+    attribution: str = ""
+    """Table that says by whom each file is and under which licence, relative to the root, with a column ``file`` or ``path``: the table's
+    path, or where names are unique the file's name; and ``licence``, ``author``, ``title``, ``source``, ``licence_url``, as far as known.
+    Empty: ``ATTRIBUTION.csv``, where there is one, and such columns of the table. It goes with every clip that is made from these."""
     val_share: float = 0.2
     """Share of each class drawn for validation when the table has neither split nor fold, or when there is no table for it."""
     test_share: float = 0.2

@@ -12,7 +12,8 @@ from core import atomic, audio, keys, manifest
 from core.audio_checks import Limits, Unusable, load, locate
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.prepare import splits
+from core.reuse import Reuse
+from tasks.prepare import attribution, decoded, splits
 from tasks.prepare.spec import Request, Result, Settings
 from tasks.prepare.table import Row, Source, read_tables
 
@@ -23,12 +24,14 @@ def run(request: Request, context: Context) -> Result:
     """Check every row and decode every usable clip."""
     root, settings = context.locate(request.root), request.settings
     rows, splits_from = _divided(request, root, context)
+    attribution.assign(rows, root, settings.attribution)
     digests = _digests(rows, root)
     splits.reject_leaks(rows, digests)
     made = []
-    for number, row in enumerate(rows, start=1):
-        made.append(_decode(row, root, digests, settings, context))
-        context.progress(number, len(rows), "rows")
+    with decoded.earlier(rows, digests, context) as earlier:
+        for number, row in enumerate(rows, start=1):
+            made.append(_decode(row, root, digests, settings, context, earlier))
+            context.progress(number, len(rows), "rows")
     _write_rejected(context.output / "rejected.csv", rows)
     frame = manifest.frame(made)
     manifest.write(context.output, frame)
@@ -78,15 +81,21 @@ def _digests(rows: Sequence[Row], root: Path) -> dict[tuple[str, int], str]:
     return found
 
 
-def _decode(row: Row, root: Path, digests: dict[tuple[str, int], str], settings: Settings, context: Context) -> dict[str, Any]:
-    """Return the row's manifest entry; a usable clip is written as FLAC at its own rate and channels."""
+def _decode(
+    row: Row, root: Path, digests: dict[tuple[str, int], str], settings: Settings, context: Context, earlier: Reuse
+) -> dict[str, Any]:  # fmt: skip
+    """Return the row's manifest entry; a usable clip is written as FLAC at its own rate and channels, or taken over if it was before."""
     digest = digests.get(row.place, "")
-    clip_id = manifest.clip_id("gold", row.path, row.label, digest)
+    clip_id = decoded.clip_id(row, digest)
     limits = Limits(settings.min_duration_s, settings.max_duration_s, settings.silence_dbfs, settings.clipped_share)
     values: dict[str, Any] = {"label": row.label, "split": row.split, "fold": row.fold, "caption": row.extra.get("caption", "")}
     values["parameters"] = {"source_path": row.path, "source_sha256": digest, "line": row.line, "table": row.table}
     if row.extra.get("dataset"):
         values["parameters"]["source_dataset"] = row.extra["dataset"]
+    if row.attribution:
+        values["parameters"]["attribution"] = row.attribution
+    if not row.reason and (then := earlier.clip(clip_id, context.output)):
+        return manifest.row(clip_id, then["path"], "gold", **{name: then[name] for name in decoded.OF_THE_SOUND}, **values)
     if not row.reason:
         try:
             samples, rate_hz = load(locate(root, row.path), limits)

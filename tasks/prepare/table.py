@@ -13,6 +13,7 @@ import pandera.pandas as pa
 from core.errors import InvalidValueError
 from tasks.prepare.spec import Settings
 
+HINT = "write a header path,label and a row for each clip; docs/first_hour.md has an example"
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "eval": "test"}
 
 
@@ -34,6 +35,8 @@ class Row:
     detail: str = ""
     extra: dict[str, str] = field(default_factory=dict)
     table: str = ""
+    attribution: dict[str, str] = field(default_factory=dict)
+    """By whom the recording is, under which licence, and where it comes from; as far as known."""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -77,7 +80,7 @@ def read_tables(sources: Sequence[Source], root: Path, settings: Settings) -> tu
     rows: list[Row] = []
     split_column = ""
     for source in sources:
-        table = _read(source.path)
+        table = read_cells(source.path)
         split_column = _check_columns(table, source, settings)
         name = source.path.name if unique else f"{source.path.name} ({source.split})"
         found = [
@@ -105,7 +108,7 @@ def _check_columns(table: pd.DataFrame, source: Source, settings: Settings) -> s
             f"columns missing: {missing}", where=str(source.path), allowed=f"columns {needed}", received=list(table.columns), hint=hint
         )
     if table.empty:
-        raise InvalidValueError("no rows", where=str(source.path), allowed="at least one row below the header", received="none")
+        raise InvalidValueError("no rows", where=str(source.path), allowed="at least one row below the header", received="none", hint=HINT)
     if settings.split_column in table.columns:
         return settings.split_column
     if settings.split_column or settings.fold_column or SEED_SPLIT_COLUMN not in table.columns:
@@ -123,11 +126,16 @@ def _relative(path: str, root: Path) -> str:
     return path
 
 
-def _read(csv: Path) -> pd.DataFrame:
+def read_cells(csv: Path) -> pd.DataFrame:
+    """Return a CSV file's cells as text, none of them missing.
+
+    Raises:
+        InvalidValueError: it is empty or no UTF-8 CSV.
+    """
     try:
         return pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except pd.errors.EmptyDataError as error:
-        raise InvalidValueError("the file is empty", where=str(csv), allowed="a header and rows", received="no bytes") from error
+        raise InvalidValueError("the file is empty", where=str(csv), allowed="a header and rows", received="no bytes", hint=HINT) from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise InvalidValueError(f"cannot be read: {error}", where=str(csv), allowed="UTF-8 CSV", received=type(error).__name__) from error
 

@@ -9,7 +9,8 @@ from core.contract import Stage, check_range
 from core.errors import InvalidValueError
 
 STAGE = Stage(
-    name="spatialise", environment="train", version=1, memory_mb=3000, time_limit_s=24 * 3600, uses_gpu=True, sharded=True
+    name="spatialise", environment="train", version=1, memory_mb=3000, time_limit_s=24 * 3600, uses_gpu=True, sharded=True,
+    row_inputs=("clips",),
 )  # fmt: skip
 
 

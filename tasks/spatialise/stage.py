@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from core import atomic, derived
+from core import atomic, derived, reuse
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
 from tasks.spatial.catalogue import Catalogue, open_catalogue
 from tasks.spatialise import foa_scenes, mono_copies
 from tasks.spatialise.foa_scenes import ROWS
-from tasks.spatialise.spec import Request, Result
+from tasks.spatialise.spec import STAGE, Request, Result
 
 INDEX, LIST, DESCRIPTION = "index.parquet", "index.csv", "index.json"
 
@@ -22,13 +25,23 @@ INDEX, LIST, DESCRIPTION = "index.parquet", "index.csv", "index.json"
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     """Render the scenes, or the copies, of the given shards."""
     if request.settings.mode == "mono":
-        parts = {shard: mono_copies.jobs(request, context)[shard :: request.shards] for shard in shards}
-        write: Any = mono_copies.write_shard
-    else:
-        table = _table(request, context)[0]
-        sources = list(dict.fromkeys(table["clip_path"]))
-        parts = {shard: table[table["clip_path"].isin(sources[shard :: request.shards])] for shard in shards}
-        write = foa_scenes.write_shard
+        everything = mono_copies.jobs(request, context)
+        parts: dict[int, Any] = {shard: everything[shard :: request.shards] for shard in shards}
+
+        def hangs_on(given: Request) -> dict[str, list[str]]:
+            return mono_copies.hangs_on(everything if given is request else mono_copies.jobs(given, context))
+
+        with reuse.earlier(STAGE, request, context, hangs_on) as earlier:
+            _write(context, parts, partial(mono_copies.write_shard, request, context, earlier))
+        return
+    table = _table(request, context)[0]
+    sources = list(dict.fromkeys(table["clip_path"]))
+    parts = {shard: table[table["clip_path"].isin(sources[shard :: request.shards])] for shard in shards}
+    _write(context, parts, partial(foa_scenes.write_shard, request, context))
+
+
+def _write(context: Context, parts: Mapping[int, Any], write: Callable[[Path, Any, Callable[[int], None]], None]) -> None:
+    """Let ``write`` fill the folder of each shard with its part of the scenes, or of the copies."""
     total, done = sum(map(len, parts.values())), 0
 
     def report(more: int) -> None:
@@ -38,7 +51,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
 
     for shard, part in parts.items():
         with context.shard(shard) as folder:
-            write(request, context, folder, part, report)
+            write(folder, part, report)
 
 
 def _table(request: Request, context: Context) -> tuple[pd.DataFrame, Catalogue, float]:

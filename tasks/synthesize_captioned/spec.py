@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from core.contract import Stage, check_range
 
-STAGE = Stage(name="synthesize_captioned", environment="data", version=2, memory_mb=500, time_limit_s=3600)
+STAGE = Stage(
+    name="synthesize_captioned", environment="data", version=2, memory_mb=500, time_limit_s=3600,
+    row_inputs=("settings.count", "settings.named_share"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
-from core import audio, dsp, keys, manifest
+from core import audio, dsp, keys, manifest, reuse
 from core.context import Context
 from tasks.synthesize_captioned.everyday import captions, recording
 from tasks.synthesize_captioned.everyday.catalogue import NAMED
@@ -23,11 +24,16 @@ SECOND_SHARE = 0.08
 
 def make_clip(settings: Settings, family: str, index: int) -> tuple[audio.Samples, str, int]:
     """Return one clip, float32 [samples], its caption and its seed, which hangs on the set's seed, the family and the clip's index."""
-    seed = int.from_bytes(hashlib.sha256(f"{settings.seed}/{family}/{index}".encode()).digest()[:4], "big")
+    seed = seed_of(settings, family, index)
     rng = np.random.default_rng(seed)
     times = dsp.time_axis(settings.duration_s, settings.sample_rate_hz)
     sound, caption = (_named if family in NAMED else _generic)(rng, times, settings.sample_rate_hz, family)
     return sound.astype(np.float32), caption, seed
+
+
+def seed_of(settings: Settings, family: str, index: int) -> int:
+    """Return a clip's seed, below 2³²."""
+    return int.from_bytes(hashlib.sha256(f"{settings.seed}/{family}/{index}".encode()).digest()[:4], "big")
 
 
 def _named(rng: np.random.Generator, times: dsp.Signal, rate_hz: int, family: str) -> tuple[dsp.Signal, str]:
@@ -85,22 +91,34 @@ def schedule(settings: Settings, number: int) -> tuple[str, int]:
     return families[place % len(families)], place // len(families)
 
 
+def clips(settings: Settings) -> dict[str, tuple[str, int]]:
+    """Return every clip's family and which of that family's clips it is, by clip_id, which names all that decides the clip."""
+    made = {}
+    for number in range(settings.count):
+        family, index = schedule(settings, number)
+        seed = seed_of(settings, family, index)
+        made[manifest.clip_id(STAGE.name, family, index, seed, settings.duration_s, settings.sample_rate_hz)] = (family, index)
+    return made
+
+
+def _make(settings: Settings, clip_id: str, family: str, index: int, context: Context) -> dict[str, Any]:
+    """Write one clip and return its manifest row."""
+    samples, caption, seed = make_clip(settings, family, index)
+    path = context.output / "audio" / f"{clip_id}.wav"
+    audio.write(path, samples, settings.sample_rate_hz)
+    values = {"duration_s": settings.duration_s, "sample_rate_hz": settings.sample_rate_hz, "channels": 1, "split": "train"}
+    return manifest.row(
+        clip_id, context.published(path), STAGE.name, sha256=keys.file_digest(path), label=family, caption=caption,
+        parameters={"seed": seed}, **values,
+    )  # fmt: skip
+
+
 def run(request: Request, context: Context) -> Result:
     """Synthesise ``count`` clips, the families of each kind in turn."""
     settings, rows = request.settings, []
-    for number in range(settings.count):
-        family, index = schedule(settings, number)
-        samples, caption, seed = make_clip(settings, family, index)
-        clip_id = manifest.clip_id(STAGE.name, family, index, seed, settings.duration_s, settings.sample_rate_hz)
-        path = context.output / "audio" / f"{clip_id}.wav"
-        audio.write(path, samples, settings.sample_rate_hz)
-        values = {"duration_s": settings.duration_s, "sample_rate_hz": settings.sample_rate_hz, "channels": 1, "split": "train"}
-        rows.append(
-            manifest.row(
-                clip_id, context.published(path), STAGE.name, sha256=keys.file_digest(path), label=family, caption=caption,
-                parameters={"seed": seed}, **values,
-            )
-        )  # fmt: skip
-        context.progress(number + 1, settings.count)
+    with reuse.earlier(STAGE, request, context, lambda given: dict.fromkeys(clips(given.settings), "")) as earlier:
+        for clip_id, (family, index) in clips(settings).items():
+            rows.append(earlier.clip(clip_id, context.output) or _make(settings, clip_id, family, index, context))
+            context.progress(len(rows), settings.count)
     manifest.write(context.output, manifest.frame(rows))
     return Result(clips=len(rows), families=tuple(sorted({row["label"] for row in rows})))

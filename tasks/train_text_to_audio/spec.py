@@ -48,6 +48,9 @@ class Settings:
     """Decay of the averaged weights that are exported."""
     max_canvas_s: float = 10.0
     """Longest sound; the canvas is at most this."""
+    canvas_s: float = 0.0
+    """Length of the canvas, whatever the clips' lengths; a model that hears no gold clip is then the same model when the dataset changes.
+    0: as long as the longest train clip."""
     seed: int = 0
     """Seed of weights, batches, noise and dropout."""
 
@@ -56,6 +59,7 @@ class Settings:
         check_range("train_text_to_audio.width % 64", self.width % 64, 0, 0)
         check_range("train_text_to_audio.gold_fraction", self.gold_fraction, 0.0, 1.0)
         check_range("train_text_to_audio.ema_decay", self.ema_decay, 0.0, 0.99999)
+        check_range("train_text_to_audio.canvas_s", self.canvas_s, 0.0, self.max_canvas_s)
         check_range("train_text_to_audio.latent_dim", self.latent_dim, 1, 256)
         for name in ("autoencoder_steps", "diffusion_steps", "batch_clips", "depth", "latent_dim"):
             check_range(f"train_text_to_audio.{name}", getattr(self, name), 1, 10_000_000)
@@ -75,7 +79,7 @@ class Request:
     """Folder of a dataset whose longest train clip sets the canvas; empty: the longest gold clip does."""
 
     def __post_init__(self) -> None:
-        if not self.gold and not self.lengths:
+        if not (self.gold or self.lengths or self.settings.pretrained or self.settings.canvas_s):
             allowed = "a folder of gold clips, or lengths, which says how long sounds shall be"
             raise InvalidValueError("missing", where="train_text_to_audio.gold", allowed=allowed, received="")
 

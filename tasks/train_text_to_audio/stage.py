@@ -99,6 +99,8 @@ def run(request: Request, context: Context) -> Result:
 
 def _canvas_s(request: Request, clips: Clips, context: Context) -> float:
     """Return the length of the longest sound to make, in seconds."""
+    if request.settings.canvas_s:
+        return request.settings.canvas_s
     if not request.lengths:
         return max(clips.seconds[: clips.gold])
     table = manifest.accepted(manifest.read(context.resolve(request.lengths)))

@@ -27,6 +27,7 @@ from core.context import Context
 from core.errors import InvalidValueError
 from tasks.describe import stage
 from tasks.describe.spec import Request, Settings
+from tests.donors import finish, heir
 
 RATE = 16000
 
@@ -86,6 +87,23 @@ def test_batches_and_shards_change_nothing(gold):
     same = program(gold, "[a.update(caption='rain ' + a['clip_id']) for a in answers]")
     first = describe(gold, "a", shards=1, batch_size=5, **same)[1]
     assert list(describe(gold, "b", shards=3, batch_size=1, **same)[1]["parameters"]) == list(first["parameters"])
+
+
+def test_clips_that_were_described_before_are_not_listened_to_again(gold):
+    same = program(gold, "[a.update(caption='rain ' + a['clip_id']) for a in answers]")
+    table = manifest.read(gold / "stages/stratify/aa").assign(sha256=[f"sound {number}" for number in range(5)])
+    outputs = {}
+    for name, donors in (("old", []), ("new", ["old"]), ("fresh", [])):
+        if name == "new":
+            table.loc[3, "sha256"] = "another sound"
+        manifest.write(gold / f"stages/stratify/over-{name}", table)
+        request = Request(f"stages/stratify/over-{name}", Settings(**same), 2)
+        context, counts = heir(gold, "describe", name, [outputs[donor][1] for donor in donors])
+        stage.run_shards(request, context, [0, 1])
+        stage.run(request, context)
+        outputs[name] = (manifest.read(context.output), finish(context.output, request), counts)
+    assert outputs["new"][2] == {"clips_made": 1, "clips_reused": 4}
+    assert manifest.digest(outputs["new"][0]) == manifest.digest(outputs["fresh"][0])
 
 
 FAULTS = {

@@ -12,6 +12,7 @@ from tasks.generate.spec import Request, Settings
 from tasks.generate.stage import run, run_shards
 from tasks.text_to_audio import model as text_to_audio
 from tasks.text_to_audio.codec import FrontEnd
+from tests.donors import bytes_of, finish, heir
 
 RATE = 16000
 
@@ -131,3 +132,28 @@ def test_killed_between_shards_and_combining_nothing_is_lost(data_root):
     assert context.shard_is_done(0) and not context.shard_is_done(1)
     run_shards(request, context, [1])
     assert run(request, context).clips == 5 == run(request, context).clips
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+def test_clips_of_unchanged_gold_clips_are_taken_over(data_root, mix):
+    """One by one, since Griffin-Lim hears the last bit of a batch; with a second gold clip in the start its whole class counts."""
+    settings = Settings(steps=2, num_iters=2, batch_size=1, initialize_audio=bool(mix), init_mix=mix)
+    before = manifest.read(data_root / "stages/caption/aa")
+    before["label"] = ["a", "a", "b", "b", "b"]
+    after = before.copy()
+    after.loc[0, "parameters"] = json.dumps({"captions": ["another tone"]})
+    after["sha256"] = before["sha256"] = [f"sound {number}" for number in range(5)]
+    after.loc[4, "sha256"] = "another sound"
+    outputs = {}
+    for name, table, donors, shards in (("old", before, [], 2), ("new", after, ["old"], 3), ("fresh", after, [], 1)):
+        clips = f"stages/caption/{name}{mix}"
+        manifest.write(data_root / clips, table)
+        request = Request(clips, "stages/train_text_to_audio/aa", shards, settings)
+        context, counts = heir(data_root, "generate", f"{name}{mix}", [outputs[donor][1] for donor in donors])
+        run_shards(request, context, list(range(shards)))
+        run(request, context)
+        outputs[name] = (context.output, finish(context.output, request), counts)
+    # Gold clip 0 has one caption less, so its second copy has another, too; clip 4 sounds other, and with it its class of three.
+    made = 2 + (6 if mix else 2)
+    assert outputs["new"][2] == {"clips_made": made, "clips_reused": 10 - made}
+    assert bytes_of(outputs["new"][0]) == bytes_of(outputs["fresh"][0])

@@ -21,6 +21,7 @@ from tasks.spatial_features.precomputed import Precomputed
 from tasks.spatial_features.rendering import Rendering, load_rirs, render
 from tasks.spatialise.spec import Request, Settings
 from tasks.spatialise.stage import run, run_shards
+from tests.donors import bytes_of, finish, heir
 from tests.tasks.caption_scenes import houses
 
 RATE, LENGTH = 8000, 0.6
@@ -209,6 +210,24 @@ def test_mono_copies_are_clips_with_lineage_in_rooms_of_the_train_split(tmp_path
     houses.clips(tmp_path)
     with pytest.raises(InvalidValueError, match="not train clips"):
         made(tmp_path, "leak", mode="mono")
+
+
+def test_mono_copies_of_unchanged_clips_are_taken_over(tmp_path):
+    houses.catalogue(tmp_path)
+    houses.clips(tmp_path, ("train",) * 3, 16_000)
+    table = manifest.read(tmp_path / houses.CLIPS).assign(sha256=["1", "2", "3"])
+    outputs = {}
+    for name, digest, donors in (("old", "1", []), ("new", "other", ["old"]), ("fresh", "other", [])):
+        table.loc[0, "sha256"] = digest
+        manifest.write(tmp_path / f"stages/stratify/{name}", table)
+        settings = Settings(mode="mono", per_clip=2)
+        request = Request(clips=f"stages/stratify/{name}", catalogue=houses.CATALOGUE, shards=2, settings=settings)
+        context, counts = heir(tmp_path, "spatialise", name, [outputs[donor][1] for donor in donors])
+        run_shards(request, context, [0, 1])
+        run(request, context)
+        outputs[name] = (context.output, finish(context.output, request), counts)
+    assert outputs["new"][2] == {"clips_made": 2, "clips_reused": 4}
+    assert bytes_of(outputs["new"][0]) == bytes_of(outputs["fresh"][0])
 
 
 def shared_rooms(root):

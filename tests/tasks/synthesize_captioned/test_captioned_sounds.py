@@ -11,6 +11,7 @@ from tasks.synthesize_captioned.families import FAMILIES, pitch_word, rate_word
 from tasks.synthesize_captioned.spec import Request, Settings
 from tasks.synthesize_captioned.stage import make_clip, run, schedule
 from tasks.synthesize_demo.sounds import CLASSES
+from tests.donors import bytes_of, finish, heir
 
 
 def test_set_is_a_dataset_folder_with_true_files(tmp_path):
@@ -70,3 +71,14 @@ def test_share_and_size_outside_their_ranges_are_refused():
 
 def test_no_family_has_two_models():
     assert not set(NAMED) & set(FAMILIES)
+
+
+def test_a_larger_set_takes_the_smaller_ones_clips_over(tmp_path):
+    outputs = {}
+    for name, count, donors in (("small", 12, []), ("large", 20, ["small"]), ("fresh", 20, [])):
+        request = Request(Settings(count=count, duration_s=0.5, named_share=0.5))
+        context, counts = heir(tmp_path, "synthesize_captioned", name, [outputs[donor][1] for donor in donors])
+        run(request, context)
+        outputs[name] = (context.output, finish(context.output, request), counts)
+    assert outputs["large"][2] == {"clips_made": 8, "clips_reused": 12}
+    assert bytes_of(outputs["large"][0]) == bytes_of(outputs["fresh"][0])

@@ -189,3 +189,7 @@ def test_model_without_gold_clips_is_as_long_as_the_dataset_and_knows_no_gold_wo
     assert "humming" not in prompts.index and prompts.token("humming") != prompts.token("barking")
     with pytest.raises(InvalidValueError, match=r"train_text_to_audio\.gold"):
         Request("", "stages/synthesize_captioned/aa")
+    fixed = data_root / "stages" / "train_text_to_audio" / "fixed"
+    fixed.mkdir(parents=True)
+    given = run(Request("", "stages/synthesize_captioned/aa", Settings(**SMALL, canvas_s=2.0)), Context(fixed, data_root, threads=1))
+    assert 2.0 <= given.canvas_s < 2.1, "no dataset is asked"
