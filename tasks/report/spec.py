@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from core.contract import Stage, check_range, runtime_setting
 from core.errors import InvalidValueError
 
-STAGE = Stage(name="report", environment="data", version=2, memory_mb=1000, time_limit_s=3600)
+STAGE = Stage(name="report", environment="data", version=3, memory_mb=1000, time_limit_s=3600)
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the page shows."""
 
-    max_clips: int = 80
-    """Clips shown; every class and kind gets its share."""
+    max_clips: int = 10_000
+    """Clips listed, all gold clips first; of the others every class, kind and source gets its share."""
+    max_pictures: int = 500
+    """Clips among them whose spectrogram is drawn beforehand and whose sound is copied as WAV, every class, kind and source in turn. The
+    others are linked as they are, and drawn in the browser when the page comes from a server: a page from a file may not read them."""
     max_pairs: int = 6
     """Closest pairs of a synthetic clip and another clip shown side by side, of each size of the gold set."""
     bootstrap_draws: int = 4000
@@ -25,6 +28,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_range("report.max_clips", self.max_clips, 0, 100_000)
+        check_range("report.max_pictures", self.max_pictures, 0, 100_000)
         check_range("report.max_pairs", self.max_pairs, 0, 1000)
         check_range("report.bootstrap_draws", self.bootstrap_draws, 100, 1_000_000)
 
@@ -95,6 +99,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """The search before one arm's trainings on one draw."""
+
+    arm: str
+    """Name of the arm."""
+    path: str
+    """Folder of ``search_mixture``, its last wave."""
+    num_samples: int = 0
+    """Gold clips asked for."""
+    draw: int = 0
+    """Seed of the draw."""
+
+
+@dataclass(frozen=True)
 class Request:
     """One study."""
 
@@ -112,6 +130,8 @@ class Request:
     """The resolved configuration, YAML."""
     measures: tuple[Measured, ...] = ()
     """What was measured of the synthetic clips."""
+    searches: tuple[Searched, ...] = ()
+    """What was tried before arms were trained."""
     command: str = runtime_setting(default="./run.sh")
     """What to type to get the same results; two commands that mean the same configuration share one page."""
     settings: Settings = Settings()

@@ -1,4 +1,4 @@
-"""Writes ``index.html`` with its assets, and ``scores`` as CSV, JSON, Markdown and LaTeX."""
+"""Writes ``index.html`` with ``clips.js`` and its assets, and ``scores`` as CSV, JSON, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.context import Context
 from core.gallery import pictures
 from core.gallery.page import render, trusted
 from tasks.report import clips, scores, synthetic, tables
+from tasks.report.searches import searches
 from tasks.report.spec import Request, Result
 
 MOST_CURVES = 12
@@ -26,12 +27,13 @@ def run(request: Request, context: Context) -> Result:
         (section, scores.rows(section, request.settings)) for section in scores.sections(scores.collect(request.arms, context.resolve))
     ]
     headlines = [scores.headline(section, request.settings) for section, _ in parts]
-    players, hidden = clips.shown(request, context)
+    listed, hidden = clips.write(request, context)
     page = render(
-        "study.html", title=request.title, headlines=headlines, funnel=synthetic.funnel(request, context), clips=players, hidden=hidden,
+        "study.html", title=request.title, headlines=headlines, funnel=synthetic.funnel(request, context), listed=listed, hidden=hidden,
+        searches=searches(request, context),
         sections=[_section(section, table, request, context) for section, table in parts],
-        labels=sorted({clip["label"] for clip in players}), sizes=list(dict.fromkeys(clip["size"] for clip in players)),
-        draws=len({run.draw for run in request.gold}), rejected=_rejected(request, context), command=request.command, config=request.config,
+        clip_file=clips.FILE, draws=len({run.draw for run in request.gold}), rejected=_rejected(request, context), command=request.command,
+        config=request.config,
     )  # fmt: skip
     atomic.write_text(context.output / "index.html", page)
     tables.write(parts, headlines, context.output)
@@ -62,12 +64,19 @@ def _section(section: scores.Section, table: list[dict[str, str]], request: Requ
         "size": section.size, "rows": table, "titles": tables.titles(section), "unit": section.unit, "metric": metric,
         "base": arms[0].name, "runs": trusted(pictures.intervals(lines, f"test {metric}, %")),
         "curves": trusted(pictures.curves(_curves(arms), "step", f"validation {metric}")), "confusions": matrices,
-        "averaged": sum(len(arm.runs) for arm in arms) > MOST_CURVES, "arms": [arm.name for arm in arms],
-        "per_class": [(label, [scores.percent(known[label]) if label in known else "–" for known in found]) for label in labels],
+        "averaged": sum(len(arm.runs) for arm in arms) > MOST_CURVES,
+        "per_class": (
+            {"label": "class", **{str(place): arm.name for place, arm in enumerate(arms)}},
+            [{"label": label, **{str(place): _percent(known, label) for place, known in enumerate(found)}} for label in labels],
+        ),
         "rounds": synthetic.rounds(request, section.num_samples, context),
         "measures": synthetic.measures(request, section.num_samples, context),
         "pairs": synthetic.pairs(request, section.num_samples, context) if request.measures else [],
     }  # fmt: skip
+
+
+def _percent(known: dict[str, float], label: str) -> str:
+    return scores.percent(known[label]) if label in known else "–"
 
 
 def _interval(arm: scores.Arm) -> tuple[float, float] | None:

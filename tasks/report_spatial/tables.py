@@ -77,24 +77,33 @@ def _ratio(model: Model, name: str, which: str) -> str:
 
 
 def physical(models: Sequence[Model]) -> Table:
-    """Return errors in real units, beside those of somebody who does not listen."""
+    """Return errors in real units, beside those of somebody who does not listen; in simulated rooms and, if any, in real recordings."""
     titles = {"model": "model", "quantity": "quantity", "error": "mean error", "blind": "without listening", "median": "median",
               "p90": "90th percentile"}  # fmt: skip
     rows = []
     for model in models:
-        told = {name: model.mean("physical", "direction_deg", name) for name in ("mean", "chance", "median", "p90")}
-        if told["mean"] is not None:
-            rows.append({
-                "model": model.name, "quantity": "direction, °", "error": number(told["mean"], 1), "blind": number(told["chance"], 0),
-                "median": number(told["median"], 1), "p90": number(told["p90"], 1),
-            })  # fmt: skip
-        for name, (title, digits) in PHYSICAL.items():
-            if (error := model.mean("physical", name, "mean_absolute")) is not None:
+        for part, where in (("physical", ""), ("recordings", " (real recordings)")):
+            told = {name: model.mean(part, "direction_deg", name) for name in ("mean", "chance", "median", "p90")}
+            if told["mean"] is not None:
                 rows.append({
-                    "model": model.name, "quantity": title, "error": number(error, digits), "median": "–", "p90": "–",
-                    "blind": number(model.mean("physical", name, "of_the_mean"), digits),
+                    "model": model.name, "quantity": f"direction, °{where}", "error": number(told["mean"], 1),
+                    "blind": number(told["chance"], 0), "median": number(told["median"], 1), "p90": number(told["p90"], 1),
                 })  # fmt: skip
+            plain = [model.mean(part, "direction_deg", "of_mean_intensity", name) for name in ("mean", "median")]
+            if plain[0] is not None:
+                rows.append({
+                    "model": model.name, "quantity": "the same by the mean intensity vector", "error": number(plain[0], 1), "blind": "90",
+                    "median": number(plain[1], 1), "p90": "–",
+                })  # fmt: skip
+            rows += [_quantity(model, part, name, where) for name in PHYSICAL if model.mean(part, name, "mean_absolute") is not None]
     return _without_single(titles, rows, models)
+
+
+def _quantity(model: Model, part: str, name: str, where: str) -> dict[str, str]:
+    title, digits = PHYSICAL[name]
+    found = {kind: number(model.mean(part, name, kind), digits) for kind in ("mean_absolute", "of_the_mean")}
+    error, blind = found["mean_absolute"], found["of_the_mean"]
+    return {"model": model.name, "quantity": f"{title}{where}", "error": error, "blind": blind, "median": "–", "p90": "–"}
 
 
 def zero_shot(models: Sequence[Model]) -> Table:

@@ -68,3 +68,14 @@ def test_play_all_goes_through_a_traversal_in_order(address):
         walk.locator(".all").click()
         page.wait_for_function("count => heard.length === count && player.paused", arg=len(expected))
         assert page.evaluate("heard") == expected and page.locator(".tile.playing").count() == 0
+
+
+def test_animations_stand_still_for_who_asked_for_less_motion(address):
+    with chromium_page(strict=True, reduced_motion="reduce") as page:
+        page.goto(address)
+        wanted = page.locator(".gifs figure").count()
+        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        page.evaluate("for (const picture of document.images) picture.loading = 'eager'")
+        expect(page.locator(".gifs canvas")).to_have_count(wanted)
+        assert wanted and page.locator(".gifs img").count() == 0
+        assert page.locator(".gifs canvas").first.get_attribute("aria-label").endswith("(still)")

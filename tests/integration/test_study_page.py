@@ -9,7 +9,7 @@ import soundfile
 from playwright.sync_api import expect
 
 from core import runs
-from core.gallery.page import render
+from core.gallery.page import render, write_script
 from tests.browser import PATIENCE_MS, chromium_page, contrasts, needs_chromium, screenshot
 
 pytestmark = needs_chromium
@@ -37,19 +37,33 @@ def address(request, study, record):
 def test_filters_show_only_what_was_chosen_and_say_how_many(address):
     with chromium_page(strict=True) as page:
         page.goto(address)
-        clips = page.locator(".clip")
-        everything = clips.evaluate_all("all => all.map(clip => [clip.dataset.label, clip.dataset.kind])")
+        everything = page.evaluate("clips.map(clip => [clip.label, clip.kind])")
         labels = page.locator("#by-label option").all_text_contents()[1:]
         assert len(everything) > 10 and {kind for _, kind in everything} == {"gold", "accepted", "rejected"}
         assert set(labels) == {label for label, _ in everything}
         choices = [("", "rejected"), ("", "gold"), (labels[0], "accepted"), (labels[0], ""), (labels[-1], "rejected"), ("", "")]
         for label, kind in choices:
-            page.locator("#by-label").select_option(label)
-            page.locator("#by-kind").select_option(kind)
+            page.locator("#by-label").select_option(f"={label}" if label else "")
+            page.locator("#by-kind").select_option(f"={kind}" if kind else "")
             wanted = [clip for clip in everything if label in ("", clip[0]) and kind in ("", clip[1])]
-            shown = clips.filter(visible=True)
-            assert shown.evaluate_all("all => all.map(clip => [clip.dataset.label, clip.dataset.kind])") == wanted
+            assert page.evaluate("shown.map(clip => [clip.label, clip.kind])") == wanted
+            cards = page.locator("#clips .clip").evaluate_all("all => all.map(card => card.ariaLabel.split(', ').slice(0, 2))")
+            assert cards == wanted[: len(cards)] and (cards or not wanted)
             expect(page.locator("#shown")).to_have_text(f"{len(wanted)} of {len(everything)} clips")
+
+
+def test_every_clip_of_a_real_study_says_where_it_comes_from(address):
+    with chromium_page(strict=True) as page:
+        page.goto(address)
+        generated = "clips.filter(clip => clip.own.seed !== undefined).slice(0, 5)"
+        made = page.evaluate(f"{generated}.map(clip => [clip.id, clip.parents[0], clip.own.seed, clip.caption])")
+        assert len(made) == 5
+        for clip, gold, seed, caption in made:
+            page.goto(f"{address}#clip={clip}")
+            panel = page.locator("#lineage")
+            expect(panel).to_contain_text(f"seed{seed}")
+            text = panel.inner_text()
+            assert gold in text and caption in text and "python -m core.host generate" in text and "_text_to_audio/" in text
 
 
 def test_players_seek_and_play_one_at_a_time(address, study, record):
@@ -136,7 +150,6 @@ def load_pictures(page):
 
 def test_hostile_labels_and_captions_are_text_and_can_be_filtered_by(tmp_path):
     """With words that no real study has, in every place that takes words from a table."""
-    clip = dict.fromkeys(("label", "source", "caption", "detail", "size"), HOSTILE) | {"kind": "gold", "audio": "", "picture": ""}
     titles = dict.fromkeys(("arm", "test", "delta"), HOSTILE)
     pair = {"clips": [{"label": HOSTILE, "what": HOSTILE, "audio": "", "picture": ""}], "detail": HOSTILE, "duplicate": True}
     measures = ("source", "draws", "clips", "fad_clap", "fad_clap_reference", "fad_mel", "fad_mel_reference", "clap_label", "clap_caption",
@@ -144,27 +157,37 @@ def test_hostile_labels_and_captions_are_text_and_can_be_filtered_by(tmp_path):
     rounds = ("source", "round", "generated", "accepted", "rejected", "share", "draws")
     section = {
         "size": HOSTILE, "titles": titles, "rows": [{**titles, "draws": "5"}], "unit": "draws", "metric": HOSTILE, "base": HOSTILE,
-        "runs": "", "curves": "", "averaged": False, "confusions": [(HOSTILE, "", True), (HOSTILE, "", False)], "arms": [HOSTILE],
-        "per_class": [(HOSTILE, [HOSTILE])], "rounds": [dict.fromkeys(rounds, HOSTILE)], "measures": [dict.fromkeys(measures, HOSTILE)],
-        "pairs": [pair],
+        "runs": "", "curves": "", "averaged": False, "confusions": [(HOSTILE, "", True), (HOSTILE, "", False)],
+        "per_class": ({"label": HOSTILE}, [{"label": HOSTILE}]), "rounds": [dict.fromkeys(rounds, HOSTILE)],
+        "measures": [dict.fromkeys(measures, HOSTILE)], "pairs": [pair],
     }  # fmt: skip
+    searched = {"title": HOSTILE, "chosen": HOSTILE, "titles": {"trial": HOSTILE}, "rows": [{"trial": HOSTILE}], "curves": ""}
     rejected = dict.fromkeys(("line", "path", "reason", "detail"), HOSTILE)
     text = render(
-        "study.html", title=HOSTILE, headlines=[HOSTILE], sections=[section], funnel=[(HOSTILE, 1)], hidden=1, draws=2,
-        clips=[clip, {**clip, "label": "plain"}], labels=[HOSTILE, "plain"], sizes=[HOSTILE, "50"], rejected=[rejected],
-        command=HOSTILE, config=HOSTILE,
+        "study.html", title=HOSTILE, headlines=[HOSTILE], sections=[section], funnel=[(HOSTILE, 1)], hidden=1, listed=2, draws=2,
+        clip_file="clips.js", searches=[searched], rejected=[rejected], command=HOSTILE, config=HOSTILE,
     )  # fmt: skip
     (tmp_path / "index.html").write_text(text)
+    folder = {"stage": HOSTILE, "made": HOSTILE, "listed": HOSTILE, "again": HOSTILE, "by_hand": HOSTILE}
+    own = {"source_path": HOSTILE, "revised_from": HOSTILE}
+    row = [HOSTILE, *[0] * 4, 1, HOSTILE, 1.0, 8000, [0.5], HOSTILE, own, [HOSTILE], 0, 0, "", 0]
+    shared = {"labels": [HOSTILE, "plain"], "kinds": ["accepted"], "sources": [HOSTILE, "plain"], "sizes": [4, 6], "scores": [HOSTILE]}
+    told = {**shared, "settings": [{HOSTILE: HOSTILE}], "folders": [folder], "command": HOSTILE}
+    write_script(tmp_path / "clips.js", "synthloomClips", {**told, "rows": [row, ["plain", 1, 0, 1, 1, *row[5:]]]})
     with chromium_page(strict=True) as page:
         page.goto((tmp_path / "index.html").as_uri())
         expect(page).to_have_title(HOSTILE)
         expect(page.locator("h1")).to_have_text(HOSTILE)
-        page.locator("#by-size").select_option(HOSTILE)
-        page.locator("#by-label").select_option(HOSTILE)
-        shown = page.locator(".clip").filter(visible=True)
+        page.locator("#by-source").select_option(f"={HOSTILE}")
+        page.locator("#by-label").select_option(f"={HOSTILE}")
+        shown = page.locator("#clips .clip")
         expect(shown).to_have_count(1)
-        expect(shown.locator("p").nth(1)).to_have_text(HOSTILE)
-        assert page.locator("script").count() == 1 and page.locator("img[src=x]").count() == 0
+        expect(shown.locator("p[title]").nth(1)).to_have_text(HOSTILE)
+        shown.locator(".origin").click()
+        expect(page.locator("#lineage")).to_contain_text(f"Made by {HOSTILE}")
+        expect(page.locator("#lineage-title")).to_have_text(f"{HOSTILE}, accepted, {HOSTILE}")
+        assert page.evaluate("new URLSearchParams(location.hash.slice(1)).get('clip')") == HOSTILE
+        assert page.locator("script").count() == 2 and page.locator("img[src=x]").count() == 0
 
 
 def test_link_artifact_in_the_prefect_ui_opens_the_page_and_its_player_plays(study, record):

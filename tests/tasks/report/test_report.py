@@ -104,7 +104,7 @@ def study(tmp_path_factory):
     sources = (SourceRun("from_noise", ("stages/generate/aa",), ("stages/clap_filter/aa",)),)
     request = Request(
         "synthio · test", "stages/prepare/aa", (GoldRun("stages/caption/aa"),), sources, arms, "num_samples: 4\n",
-        command="./run.sh synthio a=<b>", settings=Settings(max_clips=10),
+        command="./run.sh synthio a=<b>", settings=Settings(max_clips=10, max_pictures=6),
     )  # fmt: skip
     return reported(root, "aa", request)
 
@@ -159,16 +159,71 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+def told(output):
+    """What the script beside the page holds, each clip as a dict."""
+    text = (output / "clips.js").read_text()
+    assert text.startswith("window.synthloomClips = ") and text.endswith(";\n")
+    data = json.loads(text.removeprefix("window.synthloomClips = ").removesuffix(";\n"))
+    clips = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    for clip in clips:
+        for name in ("label", "kind", "source", "size", "settings", "folder"):
+            clip[name] = data[f"{name}s" if name != "settings" else name][clip[name]]
+        clip["scores"] = {name: value for name, value in zip(data["scores"], clip["scores"], strict=False) if value is not None}
+    return data, clips
+
+
 def test_page_is_self_contained_and_escapes_what_it_is_given(study):
     output, _ = study
     text = (output / "index.html").read_text()
     page = Page(text)
-    assert page.scripts == 1 and HOSTILE in "".join(page.text) and "<script>alert" not in text
-    local = [source for source in page.sources if not source.startswith(("#", "data:"))]
-    assert local and all((output / source).is_file() for source in local), "every asset exists, none is on another server"
-    assert len([tag for tag, _ in page.tags if tag == "audio"]) == 10
+    assert page.scripts == 2 and HOSTILE in "".join(page.text) and "<script>alert" not in text
+    local = [source for source in page.sources if not source.startswith(("#", "data:")) and source != "../../../runs/index.html"]
+    assert "clips.js" in local and all((output / source).is_file() for source in local), "every asset exists, none is on another server"
     assert all(values.get("alt") for tag, values in page.tags if tag == "img")
     assert "2 more clips" in text and "peak -90 dB" in text and "./run.sh synthio a=&lt;b&gt;" in text
+
+
+def test_clips_are_listed_with_all_that_made_them(study):
+    output, _ = study
+    data, clips = told(output)
+    assert data["command"] == "./run.sh synthio a=<b>" and len(clips) == 10 and {clip["caption"] for clip in clips} == {HOSTILE}
+    assert [clip["kind"] for clip in clips].count("gold") == 4, "all gold clips are there, since the others come from them"
+    assert {clip["kind"] for clip in clips} == {"gold", "accepted", "rejected"} and {clip["source"] for clip in clips} == {"", "from noise"}
+    assert sum(clip["pictured"] for clip in clips) == 6 and {clip["suffix"] for clip in clips} == {"wav"}
+    for clip in clips:
+        assert (output / "assets" / f"{clip['id']}.wav").is_file()
+        assert (output / "assets" / f"{clip['id']}.png").is_file() == bool(clip["pictured"])
+        assert clip["scores"] == ({} if clip["kind"] == "gold" else {"clap_cosine": 0.25})
+        assert clip["reason"] == ("clap_rank 5 is worse than 3" if clip["kind"] == "rejected" else "")
+        assert clip["seconds"] == 0.5 and clip["rate"] == 0 and clip["folder"]["listed"] in ("stages/caption/aa", "stages/clap_filter/aa")
+        environment = {"caption": "data", "clap_filter": "clap"}[clip["folder"]["stage"]]
+        stage_name, root = clip["folder"]["stage"], "${SYNTHLOOM_DATA:-data}"
+        request = f"{root}/attempts/{stage_name}/aa/001/request.json"
+        output_folder = f"{root}/again/{stage_name}-aa"
+        expected = f"envs/{environment}/.venv/bin/python -m core.host {stage_name} {request} --output {output_folder}"
+        assert clip["folder"]["by_hand"] == expected
+    shares = {kind: sum(clip["pictured"] for clip in clips if clip["kind"] == kind) for kind in ("gold", "accepted", "rejected")}
+    assert min(shares.values()) >= 1, "every kind has pictures"
+
+
+def test_parameters_that_clips_share_are_written_once(tmp_path):
+    made = {"seed": 1, "sampler": "v-ddim", "steps": 30, "model": "stages/m/aa", "captions": ["x"] * 50}
+    prepared(tmp_path)
+    dataset(tmp_path, "stages/stratify/aa", 2, parameters={"line": 7, "source_path": HOSTILE})
+    gold = [row["clip_id"] for row in manifest.read(tmp_path / "stages/stratify/aa").to_dict("records")]
+    dataset(tmp_path, "stages/generate/aa", 6, "generate", parents=gold, parameters=made)
+    request = Request(
+        "t", "stages/prepare/aa", (GoldRun("stages/stratify/aa"),), (SourceRun("x", ("stages/generate/aa",), ("stages/generate/aa",)),),
+        (ArmRun("a", 1, training(tmp_path, "a", 0.5, 1)),), "x: 1\n", settings=Settings(max_pictures=0),
+    )  # fmt: skip
+    output, _ = reported(tmp_path, "aa", request)
+    data, clips = told(output)
+    assert data["settings"] == [{}, {"model": "stages/m/aa", "sampler": "v-ddim", "steps": 30}]
+    assert {clip["own"].get("source_path") for clip in clips if clip["kind"] == "gold"} == {HOSTILE}
+    own = [clip for clip in clips if clip["kind"] != "gold"]
+    assert len(own) == 6 and all(clip["parents"] == gold and clip["own"] == {"seed": 1} for clip in own)
+    linked = output / "assets" / f"{own[0]['id']}.wav"
+    assert linked.stat().st_nlink == 2 and not list((output / "assets").glob("*.png")), "linked: a second name, no second copy"
 
 
 def test_scores_are_those_of_the_trainings(study):
@@ -238,12 +293,15 @@ def test_page_of_a_matrix_shows_rounds_measures_and_pairs(matrix):
     # 8 clips a draw in the first round, every third one rejected, then 4; three draws.
     assert "from noise 1 24 15 9 62 % 3" in shown and "from noise 2 12 6 6 50 % 3" in shown
     assert "gold clips drawn, 3 times" in shown and "closer than real" in shown
-    pairs = [values for tag, values in page.tags if tag == "article" and values["class"].startswith("pair")]
-    assert [values["class"] for values in pairs] == ["pair copy", "pair copy"] and "spectrogram 0.90 at +0.50 s · waveform 0.95" in shown
-    local = [source for source in page.sources if not source.startswith(("#", "data:"))]
-    assert all((output / source).is_file() for source in local) and len([tag for tag, _ in page.tags if tag == "audio"]) == 12 + 2 * 2
-    clips = [values for tag, values in page.tags if tag == "article" and values["class"].startswith("clip")]
-    assert {values["data-size"] for values in clips} == {"4", "6"}
+    pairs = [values for tag, values in page.tags if tag == "article" and values["class"].startswith("card pair")]
+    assert [values["class"] for values in pairs] == [
+        "card pair copy",
+        "card pair copy",
+    ] and "spectrogram 0.90 at +0.50 s · waveform 0.95" in shown
+    local = [source for source in page.sources if not source.startswith(("#", "data:", "../"))]
+    assert all((output / source).is_file() for source in local) and len([tag for tag, _ in page.tags if tag == "audio"]) == 2 * 2
+    _, clips = told(output)
+    assert len(clips) == 12 and {clip["size"] for clip in clips} == {4, 6}
 
 
 def test_measures_shown_are_fields_of_the_stage_that_measures():

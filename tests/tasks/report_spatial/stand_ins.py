@@ -50,6 +50,9 @@ def evaluation(root, name, factor=1.0, bare=False):
                 "direction_deg": {"mean": 24.0, "median": 20.0 * factor, "p90": 61.0, "chance": 90.0},
                 "distance_m": {"mean_absolute": 0.5, "of_the_mean": 0.9, "items": ITEMS},
             },
+            "recordings": {"direction_deg": {
+                "mean": 41.0, "median": 33.0, "p90": 80.0, "chance": 90.0, "of_mean_intensity": {"mean": 52.5, "median": 47.0},
+            }},
             "zero_shot": {"prompts": {"direction": told}, "prototypes": {"direction": told}},
             "swap": {"items": 12, "right_at_first": 0.9, "swapped": 0.95, "removed": 0.1, "kept": {"distance": 0.9},
                      "R@10": {"before": 0.8, "after": 0.7, "items": 10}},
