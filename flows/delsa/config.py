@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.contract import build, check_range, to_dict
+from core.contract import build, check_range, coerce, to_dict
 from core.errors import InvalidValueError
 from flows.datasets import DEMO, Dataset
 from flows.settings import RunSettings
+from flows.source_settings import SourceSettings
 from tasks.caption_scenes import spec as caption_scenes
 from tasks.evaluate_spatial import spec as evaluate_spatial
 from tasks.import_rirs import spec as import_rirs
@@ -23,6 +24,8 @@ from tasks.train_spatial.spec import Settings as TrainingSettings
 
 STARTS = ("htsat", "roberta", "branch", "checkpoint")
 """Weights that a training can start from: keys of an entry of ``models`` that are no settings of the stage."""
+SOURCES, WEIGHTS = "sources", "weights"
+"""Further keys of that kind: the dry clips that it is trained on."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class Config(RunSettings):
     """CSV of rooms and positions to simulate instead of drawn ones, in the form of DISSE's ``rir_fixed.csv``."""
     models: dict[str, dict[str, Any]] = field(default_factory=lambda: {"delsa": {}})
     """What is trained, by name: settings of ``train_spatial`` that differ, such as ``{without physics: {physical_weight: 0}}``. Besides,
-    ``htsat``, ``roberta``, ``branch`` and ``checkpoint``: a file, a folder, or a hub name ``owner/model`` of weights to start from."""
+    ``htsat``, ``roberta``, ``branch`` and ``checkpoint``: a file, a folder, or a hub name ``owner/model`` of weights to start from; and
+    ``sources``, names of what ``sources`` can make from the train clips, with ``weights``: ``{sources: [gold, noise, dexed]}``."""
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    """How sources of dry clips are made; each only when a model names it."""
     training_seeds: tuple[int, ...] = (42,)
     """One training per model and seed."""
     pretrain_branch: bool = False
@@ -104,6 +110,7 @@ class Config(RunSettings):
 
     def _check_models(self) -> None:
         for name in self.models:
+            self.mixture(name)
             settings = self.training(name)
             if settings.task != "contrast":
                 where, hint = f"models.{name}.task", "pretrain_branch=true trains the attributes"
@@ -120,7 +127,7 @@ class Config(RunSettings):
 
     def training(self, name: str) -> TrainingSettings:
         """Return a model's settings."""
-        own = {key: value for key, value in self.models[name].items() if key not in STARTS}
+        own = {key: value for key, value in self.models[name].items() if key not in (*STARTS, SOURCES, WEIGHTS)}
         return build(TrainingSettings, {**to_dict(self.train_spatial), **own}, f"models.{name}")
 
     def start(self, name: str, part: str) -> str:
@@ -133,6 +140,19 @@ class Config(RunSettings):
         if not isinstance(found, str):
             raise InvalidValueError("no name", where=f"models.{name}.{part}", allowed="a file, a folder or a hub name", received=found)
         return found
+
+    def mixture(self, name: str) -> tuple[tuple[str, ...], dict[str, float]]:
+        """Return the sources of a model's dry clips, and their weights; none: the dataset's train clips.
+
+        Raises:
+            InvalidValueError: they are no sources.
+        """
+        own, where = self.models[name], f"models.{name}"
+        names: tuple[str, ...] = coerce(tuple[str, ...], own.get(SOURCES, ()), f"{where}.{SOURCES}")
+        weights: dict[str, float] = coerce(dict[str, float], own.get(WEIGHTS, {}), f"{where}.{WEIGHTS}")
+        if names or weights:
+            self.sources.check_sources(where, names, weights, labels=False)
+        return names, weights
 
     def branch_training(self) -> TrainingSettings:
         """Return the settings of the spatial branch's own training."""

@@ -17,6 +17,8 @@ from core.keys import FileDigests, is_hub_name
 from flows.datasets import prepared_dataset
 from flows.delsa.config import STARTS, Captioned, Config
 from flows.paths import existing
+from flows.source_settings import located
+from flows.sources import Place, Sources, whole_train_split
 from tasks.caption_scenes import spec as caption_scenes
 from tasks.evaluate_spatial import spec as evaluate_spatial
 from tasks.import_rirs import spec as import_rirs
@@ -109,12 +111,22 @@ def _scenes(graph: Graph, config: Config, clips: str, rooms: str, cwd: Path) -> 
 
 def _trained(graph: Graph, config: Config, name: str, seed: int, clips: str, rooms: str, cwd: Path) -> str:
     """Add one training, and the one of its spatial branch where that comes first; return its folder."""
+    clips = _mixed(graph, config, name, clips, cwd)
     starts = {part: _start(config.start(name, part), f"models.{name}.{part}", cwd) for part in STARTS}
     if config.pretrain_branch:
         first = train_spatial.Request(clips=clips, catalogue=rooms, seed=seed, settings=config.branch_training())
         starts["branch"] = graph.add("train_spatial", first, f"train_spatial attributes, seed {seed}").output
     request = train_spatial.Request(clips=clips, catalogue=rooms, seed=seed, settings=config.training(name), **starts)
     return graph.add("train_spatial", request, f"train_spatial {name}, seed {seed}").output
+
+
+def _mixed(graph: Graph, config: Config, name: str, clips: str, cwd: Path) -> str:
+    """Return the folder of a model's dry clips: the dataset, or a mixture of sources with the dataset's held-out clips beside it."""
+    names, weights = config.mixture(name)
+    if not names:
+        return clips
+    place = Place(clips, whole_train_split(graph, clips), clips, config.dataset.domain, cwd, config.shards)
+    return Sources(graph, located(config.sources, cwd), place).mixed(names, weights, f"for {name}", held_out=True)
 
 
 def _start(text: str, where: str, cwd: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from core.contract import build, check_range, to_dict
+from core.contract import build, check_range, coerce, to_dict
 from core.errors import InvalidValueError
 from flows.datasets import DEMO, Dataset
 from flows.settings import RunSettings
+from flows.source_settings import SourceSettings
 from tasks.embed import spec as embed
 from tasks.measure_sounds import spec as measure_sounds
 from tasks.probe import spec as probe
@@ -26,8 +27,8 @@ from tasks.train_supervised.spec import Settings as SupervisedSettings
 Judge = Literal["linear", "arch", "hear", "knn"]
 Baseline = Literal["random", "mel", "supervised"]
 BASELINES: tuple[Baseline, ...] = ("random", "mel")
-REAL = "folder"
-"""Key of an entry of ``encoders`` that is no setting of the stage: real sounds to train on."""
+REAL, SOURCES, WEIGHTS = "folder", "sources", "weights"
+"""Keys of an entry of ``encoders`` that are no settings of the stage: clips to train on."""
 NEXT_FOLD_VALIDATES = ("vivae",)
 """Datasets of which ARCH keeps the next fold for validation; of the others it draws a share of the training clips."""
 PROXY_SEED = 1_000_001
@@ -42,12 +43,18 @@ class Config(RunSettings):
     """The labelled clips that the encoders are probed on; with folds, over the folds."""
     encoders: dict[str, dict[str, Any]] = field(default_factory=lambda: {"doppelgangers": {}})
     """What is trained, by name: settings of ``train_contrastive`` that differ, such as ``{delta 0.05: {delta: 0.05}}``. With ``folder``, a
-    folder of sound files, it is trained on those instead of synthesised sounds: ``{real: {folder: DIR, temporal_jitter: true}}``."""
+    folder of sound files, it is trained on those instead of synthesised sounds: ``{real: {folder: DIR, temporal_jitter: true}}``. With
+    ``sources``, names of what ``sources`` can make from the dataset's train clips, and ``weights`` of them, it is trained on these:
+    ``{mixed: {sources: [gold, spatial, dexed], weights: {gold: 2}, temporal_jitter: true}}``."""
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    """How sources are made; each only when an encoder names it."""
     training_seeds: tuple[int, ...] = (1,)
     """One training per encoder and seed."""
     baselines: tuple[Baseline, ...] = BASELINES
     """``random``: the first encoder's network with its first weights, one per seed; ``mel``: mean and deviation of each mel band;
     ``supervised``: the network trained with the labels from scratch, fold by fold."""
+    supervised_on: tuple[str, ...] = ()
+    """Baseline ``supervised``: train it on these sources with labels, on a dataset that has splits and no folds; empty: on the dataset."""
     probes: tuple[Literal["linear", "arch", "hear", "knn", "published"], ...] = ("linear", "knn")
     """What the frozen embeddings are judged by; the first one makes the headline. ``published``: the dataset's ``protocol``."""
     proxies: tuple[Literal["parameters", "tones"], ...] = ()
@@ -103,8 +110,17 @@ class Config(RunSettings):
         ):
             if len(set(values)) < len(values):
                 raise InvalidValueError("something twice", where=where, allowed="different values", received=list(values))
+        if self.supervised_on:
+            self.sources.check_sources("supervised_on", self.supervised_on, {}, labels=True)
+            if self.dataset.prepare.fold_column or self.dataset.layout:
+                hint = "a clip made from one fold's clip would train where that fold is the test; take a table with splits"
+                where = "supervised_on"
+                raise InvalidValueError(
+                    "has folds", where=where, allowed="a dataset with splits", received=list(self.supervised_on), hint=hint
+                )
         for name in self.encoders:
             self.training(name)
+            self.mixture(name)
 
     @property
     def judges(self) -> tuple[Judge, ...]:
@@ -119,7 +135,7 @@ class Config(RunSettings):
 
     def training(self, name: str) -> TrainingSettings:
         """Return an encoder's settings."""
-        own = {key: value for key, value in self.encoders[name].items() if key != REAL}
+        own = {key: value for key, value in self.encoders[name].items() if key not in (REAL, SOURCES, WEIGHTS)}
         return build(TrainingSettings, {**to_dict(self.train_contrastive), **own}, f"encoders.{name}")
 
     def real_sounds(self, name: str) -> str:
@@ -128,6 +144,21 @@ class Config(RunSettings):
         if not isinstance(folder, str):
             raise InvalidValueError("not a folder", where=f"encoders.{name}.{REAL}", allowed="the name of a folder", received=folder)
         return folder
+
+    def mixture(self, name: str) -> tuple[tuple[str, ...], dict[str, float]]:
+        """Return the sources that an encoder is trained on, and their weights; none: synthesised sounds, or a folder.
+
+        Raises:
+            InvalidValueError: they are no sources, or there is a folder as well.
+        """
+        own, where = self.encoders[name], f"encoders.{name}"
+        names: tuple[str, ...] = coerce(tuple[str, ...], own.get(SOURCES, ()), f"{where}.{SOURCES}")
+        weights: dict[str, float] = coerce(dict[str, float], own.get(WEIGHTS, {}), f"{where}.{WEIGHTS}")
+        if own.get(REAL) and names:
+            raise InvalidValueError("two kinds of clips", where=f"{where}.{SOURCES}", allowed="sources or folder", received=list(names))
+        if names or weights:
+            self.sources.check_sources(where, names, weights, labels=False)
+        return names, weights
 
     def sounds(self, name: str, pairs: int, seed: int) -> SoundSettings:
         """Return how ``synthesize`` makes the pairs that an encoder hears."""

@@ -1,7 +1,7 @@
 """Which stage follows which in ``doppelgangers``. No Prefect in here: ``plan`` uses it without a server.
 
 demo or CSV (→ import_dataset) → prepare ────────────┐
-train_contrastive × encoder × seed ──────────────────┤
+train_contrastive × encoder × seed ──────────────────┤   (sources, when an encoder names some → mix_clips → train_contrastive)
        baselines: random weights, mel statistics ────┴→ embed → probe × kind ─────────────────┐
 synthesize, synthesize_grid (proxies, when asked) ──────→ embed → probe ──────────────────────┼→ report_probes
 synthesize (each encoder's sounds) → embed → measure_sounds; train_supervised (when asked) ───┘
@@ -20,6 +20,8 @@ from flows.datasets import prepared_dataset
 from flows.doppelgangers.compat import translate
 from flows.doppelgangers.config import PROXY_SEED, Config
 from flows.paths import existing
+from flows.source_settings import located
+from flows.sources import Place, Sources, whole_train_split
 from tasks.embed import spec as embed
 from tasks.measure_sounds import spec as measure_sounds
 from tasks.probe import spec as probe
@@ -84,17 +86,28 @@ class Study:
 
     def __init__(self, graph: Graph, config: Config, prepared: str, cwd: Path) -> None:
         self.graph, self.config, self.prepared, self.cwd = graph, config, prepared, cwd
+        self._sources: Sources | None = None
         self.trained = {(name, seed): self._trained(name, seed) for name in config.encoders for seed in config.training_seeds}
 
+    def sources(self) -> Sources:
+        """Return what makes sources from the dataset's train clips."""
+        if self._sources is None:
+            config, gold = self.config, whole_train_split(self.graph, self.prepared)
+            place = Place(self.prepared, gold, self.prepared, config.dataset.domain, self.cwd, config.shards)
+            self._sources = Sources(self.graph, located(config.sources, self.cwd), place)
+        return self._sources
+
     def _trained(self, name: str, seed: int) -> str:
+        names, weights = self.config.mixture(name)
+        clips = self.sources().mixed(names, weights, f"for {name}") if names else ""
         settings, folder = self.config.training(name), self.config.real_sounds(name)
         responses = existing(settings.impulse_responses, "train_contrastive.impulse_responses", self.cwd)
         pairs = ""
-        if self.config.pregenerated_pairs and not folder:
+        if self.config.pregenerated_pairs and not (folder or clips):
             made = synthesize.Request(settings=self.config.sounds(name, self.config.pregenerated_pairs, seed), shards=self.config.shards)
             pairs = self.graph.add("synthesize", made, f"synthesize pairs of {name}, seed {seed}").output
         request = train_contrastive.Request(
-            seed=seed, folder=existing(folder, f"encoders.{name}.folder", self.cwd), pairs=pairs,
+            seed=seed, clips=clips, folder=existing(folder, f"encoders.{name}.folder", self.cwd), pairs=pairs,
             settings=replace(settings, impulse_responses=responses),
         )  # fmt: skip
         return self.graph.add("train_contrastive", request, f"train_contrastive {name}, seed {seed}").output
@@ -153,9 +166,11 @@ class Study:
         """Return the supervised baseline's scores, which stand beside every probe on the same folds."""
         if "supervised" not in self.config.baselines:
             return []
-        found = []
+        found, clips, settings = [], self.prepared, self.config.supervised
+        if names := self.config.supervised_on:
+            clips, settings = self.sources().mixed(names, {}, "for supervised", held_out=True), replace(settings, folds="split")
         for seed in self.config.training_seeds:
-            request = train_supervised.Request(clips=self.prepared, seed=seed, settings=self.config.supervised)
+            request = train_supervised.Request(clips=clips, seed=seed, settings=settings)
             scores = self.graph.add("train_supervised", request, f"train_supervised, seed {seed}").output
             found += [report_probes.Run(encoder="supervised", seed=seed, probe=kind, scores=scores) for kind in self.config.judges]
         return found
@@ -163,7 +178,7 @@ class Study:
     def measured(self) -> str:
         """Return the folder of the measures of each encoder's sounds, in mel statistics and in the first encoder; empty: not wanted."""
         config = self.config
-        names = [name for name in config.encoders if not config.real_sounds(name)]
+        names = [name for name in config.encoders if not (config.real_sounds(name) or config.mixture(name)[0])]
         if not config.measured_pairs or not names:
             return ""
         sets = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config import parse_override
 from core.errors import InvalidValueError
-from flows.synthio.config import BASE, GOLD
+from flows.source_settings import BASE, GOLD
 
 NAME = "seed"
 """What the generator, the captions and the model made of the variables are called."""

@@ -6,21 +6,24 @@ demo or CSV → prepare → for each size and draw: stratify → caption → tex
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.config import to_yaml
+from core.contract import to_dict
 from core.graph import FlowPlan, Graph
-from core.keys import FileDigests, is_hub_name
+from core.keys import FileDigests
 from flows.datasets import prepared_dataset
 from flows.paths import existing
+from flows.source_settings import GOLD, located, pretrained
+from flows.sources import Rounds
 from flows.synthio.compat import translate
-from flows.synthio.config import GOLD, Config
-from flows.synthio.draw import Draw, Rounds
+from flows.synthio.config import Arm, Config
+from flows.synthio.draw import Draw
 from flows.synthio.handover import finish
 from tasks.report import spec as report
+from tasks.search_mixture import spec as search_mixture
 from tasks.train_ast import spec as train_ast
 
 __all__ = ["CONFIG", "build_graph", "finish", "show", "title", "translate"]
@@ -52,13 +55,17 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
     graph = Graph(digests)
     prepared = {seed: prepared_dataset(graph, config.dataset_of(seed), cwd) for seed in config.draws}
     lengths = prepared[config.draws[0]]  # the clips are the same in every draw, so one base model serves all
-    draws = [Draw(graph, config, prepared[seed], size, seed, lengths) for size in config.sizes for seed in config.draws]
+    draws = [Draw(graph, config, prepared[seed], size, seed, lengths, cwd) for size in config.sizes for seed in config.draws]
     # Each draw's sources first, then all trainings: a source that several arms share is made once, and trainings fill every device.
     sources = {draw: {name: draw.source(name) for name in _used(config)} for draw in draws}
+    choices = {(draw, arm.name): _searched(graph, config, draw, sources[draw], arm) for draw in draws for arm in config.arms}
     arms = [
-        _training(graph, config, draw, sources[draw], arm, seed) for draw in draws for arm in config.arms for seed in config.training_seeds
+        _training(graph, config, draw, sources[draw], arm, seed, choices[draw, arm.name])
+        for draw in draws
+        for arm in config.arms
+        for seed in config.training_seeds
     ]
-    page = graph.add("report", _report(config, draws, sources, arms, command, as_given))
+    page = graph.add("report", _report(config, draws, sources, arms, choices, command, as_given))
     first = draws[0]
     exports = [first.prepared, first.gold, *(folder for rounds in sources[first].values() for folder in rounds.accepted)]
     return FlowPlan(graph, title(config), config.dataset.name, page.output, exports)
@@ -69,19 +76,56 @@ def _used(config: Config) -> list[str]:
     return list(dict.fromkeys(name for arm in config.arms for name in arm.sources if name != GOLD))
 
 
-def _training(graph: Graph, config: Config, draw: Draw, sources: dict[str, Rounds], arm: Any, seed: int) -> report.ArmRun:
+def _parts(draw: Draw, sources: dict[str, Rounds], arm: Arm) -> dict[str, dict[str, Any]]:
+    """Return what an arm's stages are told of its sources beside gold, by name."""
+    return {
+        name: {"folders": sources[name].accepted, "weight": arm.weights.get(name), "filtered": draw.filtered(name)}
+        for name in arm.sources
+        if name != GOLD
+    }
+
+
+def _folders(draw: Draw, sources: dict[str, Rounds], arm: Arm) -> tuple[str, ...]:
+    return tuple(folder for name in arm.sources for folder in ((draw.gold,) if name == GOLD else sources[name].accepted))
+
+
+def _searched(graph: Graph, config: Config, draw: Draw, sources: dict[str, Rounds], arm: Arm) -> str:
+    """Add the waves of an arm's search on one draw; return the folder of the last, empty when the arm is not tuned."""
+    found, tune = "", arm.tune
+    if tune is None:
+        return ""
+    own = to_dict(config.classifier(arm))
+    pretrained_folder = own.pop("pretrained")
+    own.pop("num_devices")  # trials run side by side instead
+    parts = tuple(search_mixture.Source(name, **values) for name, values in _parts(draw, sources, arm).items())
+    for first, count in tune.waves:
+        request = search_mixture.Request(
+            train=_folders(draw, sources, arm), evaluation=draw.prepared, gold=draw.gold, arm=arm.name, sources=parts, classifier=own,
+            pretrained=pretrained_folder, first=first, shards=count, previous=found,
+            settings=replace(tune, trials=max(2, first + count)),  # a wave's key hangs on no later wave: more trials add waves
+        )  # fmt: skip
+        label = f"search_mixture {arm.name}{draw.suffix}, trials {first}–{first + count - 1}"
+        found = graph.add("search_mixture", request, label).output
+    return found
+
+
+def _training(
+    graph: Graph, config: Config, draw: Draw, sources: dict[str, Rounds], arm: Arm, seed: int, choice: str
+) -> report.ArmRun:  # fmt: skip
     """Add one training of one arm on one draw."""
-    folders = [folder for name in arm.sources for folder in ((draw.gold,) if name == GOLD else sources[name].accepted)]
     request = train_ast.Request(
-        train=tuple(folders), gold=draw.gold, evaluation=draw.prepared, arm=arm.name, seed=seed, settings=config.classifier(arm)
-    )
+        train=_folders(draw, sources, arm), gold=draw.gold, evaluation=draw.prepared, arm=arm.name, seed=seed,
+        settings=config.classifier(arm), choice=choice,
+        sources=tuple(train_ast.Source(name, **values) for name, values in _parts(draw, sources, arm).items()),
+    )  # fmt: skip
     step = graph.add("train_ast", request, f"train_ast {arm.name}{draw.suffix}, seed {seed}")
     return report.ArmRun(arm=arm.name, seed=seed, path=step.output, num_samples=draw.num_samples, draw=draw.seed)
 
 
 def _report(
-    config: Config, draws: list[Draw], sources: dict[Draw, dict[str, Rounds]], arms: list[report.ArmRun], command: str, text: str
-) -> report.Request:
+    config: Config, draws: list[Draw], sources: dict[Draw, dict[str, Rounds]], arms: list[report.ArmRun],
+    choices: dict[tuple[Draw, str], str], command: str, text: str,
+) -> report.Request:  # fmt: skip
     """Return the page's request: every training, every draw's gold clips and sources, and the measures of each size's first draw."""
     measured = [draw for draw in draws if draw.seed == config.draws[0]] if config.measures else []
     measures = [
@@ -99,6 +143,11 @@ def _report(
             for draw in draws
             for name, rounds in sources[draw].items()
         ),
+        searches=tuple(
+            report.Searched(arm=arm, num_samples=draw.num_samples, draw=draw.seed, path=path)
+            for (draw, arm), path in choices.items()
+            if path
+        ),
         settings=config.report,
     )  # fmt: skip
 
@@ -109,39 +158,8 @@ def _with_absolute_paths(config: Config, cwd: Path) -> Config:
     def absolute(text: str, where: str) -> str:
         return existing(text, where, cwd)
 
-    def model(text: str, where: str) -> str:
-        return text if is_hub_name(text, cwd) else absolute(text, where)
-
-    return replace(
-        config,
-        clap_checkpoint=absolute(config.clap_checkpoint, "clap_checkpoint"),
-        encoder=absolute(config.encoder, "encoder"),
-        train_text_to_audio=_pretrained(config.train_text_to_audio, "train_text_to_audio", model),
-        train_clap=replace(config.train_clap, start_from=absolute(config.train_clap.start_from, "train_clap.start_from")),
-        train_ast=_pretrained(config.train_ast, "train_ast", absolute),
-        describe=config.describe and _pretrained(config.describe, "describe", absolute),
-        presets={
-            name: replace(presets, render_presets=_preset_files(presets.render_presets, f"presets.{name}.render_presets", absolute))
-            for name, presets in config.presets.items()
-        },
-        retrievals={
-            name: replace(retrieval, root=absolute(retrieval.root, f"retrievals.{name}.root"), csv=_csv(retrieval.root, retrieval.csv, cwd))
-            for name, retrieval in config.retrievals.items()
-        },
-    )
-
-
-def _pretrained(settings: Any, where: str, absolute: Callable[[str, str], str]) -> Any:
-    return replace(settings, pretrained=absolute(settings.pretrained, f"{where}.pretrained"))
-
-
-def _preset_files(settings: Any, where: str, absolute: Callable[[str, str], str]) -> Any:
-    named = ("spec", "plugin", "presets", "audio_weights")
-    return replace(settings, **{name: absolute(getattr(settings, name), f"{where}.{name}") for name in named})
-
-
-def _csv(root: str, csv: str, cwd: Path) -> str:
-    return str((cwd / Path(root).expanduser()).resolve() / csv) if root else ""
+    made: Config = located(config, cwd)
+    return replace(made, train_ast=pretrained(made.train_ast, "train_ast", absolute))
 
 
 def show(result: dict[str, Any]) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core import atomic, export, places
+from core import atomic, places
+from core.datasets import export
+from core.datasets.versions import version_of
 from core.graph import FlowPlan
-from core.publish import version_of
 from core.store import Store
 
 MARK = ".synthloom"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from core import manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.clap_filter.rules import DIGITS
+from tasks.clap_model.rules import DIGITS
 from tasks.contrastive.clips import ClipEmbedder
 
 

@@ -9,8 +9,9 @@ from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
 
 STAGE = Stage(
-    name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
-)
+    name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True,
+    row_inputs=("clips", "gold", "settings.score", "settings.threshold"),
+)  # fmt: skip
 
 BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top_k": (0.0, 1e9), "top_share": (0.0, 1.0),
           "encoder_rank": (1.0, 1e9)}  # fmt: skip

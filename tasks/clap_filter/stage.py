@@ -8,15 +8,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from core import manifest
+from core import manifest, reuse
 from core.context import Context
 from tasks.clap_filter.prototypes import Prototypes
-from tasks.clap_filter.rules import DIGITS, decide, rule, score_clip
-from tasks.clap_filter.spec import Request, Result
+from tasks.clap_filter.rules import rule, score_clip
+from tasks.clap_filter.spec import STAGE, Request, Result
 from tasks.clap_model.embedding import CLIPS_AT_ONCE, Embedder
 from tasks.clap_model.loading import is_compact, load
+from tasks.clap_model.rules import DIGITS, SCORED, decide
 from tasks.clap_model.windows import template
 from tasks.matmul import use_fast_float32
+
+UNREADABLE = "unreadable"
+"""How the reason begins of a clip that could not be scored."""
 
 
 def run_shards(request: Request, context: Context, shards: list[int]) -> None:
@@ -26,17 +30,38 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     table = manifest.read(context.resolve(request.clips)).sort_values("clip_id").reset_index(drop=True)
     manifest.require_train(table, "clap_filter.clips")
     total, done = sum(len(table.iloc[shard :: request.shards]) for shard in shards), 0
-    scorer = _Scorer(request, context, sorted(set(table["label"]))) if total else None
-    for shard in shards:
-        own = table.iloc[shard :: request.shards]
-        with context.shard(shard) as folder:
-            rows: list[dict[str, Any]] = []
-            for start in range(0, len(own), CLIPS_AT_ONCE):
-                assert scorer is not None
-                rows += scorer.score(own.iloc[start : start + CLIPS_AT_ONCE].to_dict("records"))
-                done = min(total, done + CLIPS_AT_ONCE)
+    scorer: _Scorer | None = None  # loaded for the first clip that no earlier output has scores of
+    with reuse.earlier(STAGE, request, context, lambda given: _hangs_on(given, context)) as earlier:
+        for shard in shards:
+            with context.shard(shard) as folder:
+                own = [_known(row, earlier) for row in table.iloc[shard :: request.shards].to_dict("records")]
+                rows = [row for row, known in own if known]
+                missing = [row for row, known in own if not known]
+                done += len(rows)
+                for start in range(0, len(missing), CLIPS_AT_ONCE):
+                    scorer = scorer or _Scorer(request, context, sorted(set(table["label"])))
+                    part = missing[start : start + CLIPS_AT_ONCE]
+                    rows += scorer.score(part)
+                    done += len(part)
+                    context.progress(done, total)
                 context.progress(done, total)
-            manifest.write(folder, pd.DataFrame(rows, columns=list(manifest.COLUMNS)))
+                manifest.write(folder, pd.DataFrame(rows, columns=list(manifest.COLUMNS)))
+
+
+def _hangs_on(request: Request, context: Context) -> dict[str, list[str]]:
+    """Return what decides each clip's scores besides the models, by clip_id: its own row, all labels, and the encoder's gold clips."""
+    table = manifest.read(context.resolve(request.clips))
+    gold = manifest.accepted(manifest.read(context.resolve(request.gold))) if request.gold else table.iloc[:0]
+    company = reuse.fingerprint(sorted(set(table["label"])), sorted(zip(gold["clip_id"], gold["sha256"], gold["label"], strict=True)))
+    return {row.clip_id: [row.sha256, row.label, row.caption, row.scores, company] for row in manifest.accepted(table).itertuples()}
+
+
+def _known(row: dict[Any, Any], earlier: reuse.Reuse) -> tuple[dict[Any, Any], bool]:
+    """Return a row with the scores that an earlier output has of the clip, and whether there is nothing left to do for it."""
+    if row["status"] != "accepted":
+        return row, True
+    then = earlier.row(row["clip_id"], lambda found: SCORED in json.loads(found["scores"]) and not found["reason"].startswith(UNREADABLE))
+    return (row, False) if then is None else ({**row, "scores": then["scores"]}, True)
 
 
 class _Scorer:
@@ -55,7 +80,7 @@ class _Scorer:
         judged = {row["clip_id"]: row for row in rows if row["status"] == "accepted"}
         embedded, unusable = self.embedder.sounds({clip: self.context.resolve(row["path"]) for clip, row in judged.items()})
         for clip, error in unusable.items():
-            judged[clip] |= {"status": "rejected", "reason": f"unreadable: {error}"}
+            judged[clip] |= {"status": "rejected", "reason": f"{UNREADABLE}: {error}"}
         if not embedded:
             return rows
         captions = self.embedder.texts([judged[clip]["caption"] or template(judged[clip]["label"]) for clip in embedded])

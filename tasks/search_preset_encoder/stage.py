@@ -20,6 +20,7 @@ from tasks.preset_encoders.examples import Examples, Splits, open_splits
 from tasks.preset_encoders.fitting import Look, Trainee
 from tasks.search_preset_encoder import spaces, study
 from tasks.search_preset_encoder.spec import Request, Result
+from tasks.searching import sampling
 from tasks.training.start import repeatable
 
 BROKEN = ("training", "ranking.queries", "ranking.candidates")
@@ -42,8 +43,8 @@ def run(request: Request, context: Context) -> Result:
     limit = settings.diverged_ratio * constant_loss(splits.train, settings.loss, normalised(request, splits))
     while len(found.trials) < settings.trials:
         number = len(found.trials)
-        found.sampler = study.sampler(number, settings.startup_trials, request.seed)
-        found.pruner = optuna.pruners.MedianPruner(5) if settings.pruner == "median" else optuna.pruners.NopPruner()
+        found.sampler = sampling.sampler(number, settings.startup_trials, request.seed)
+        found.pruner = sampling.pruner(settings.pruner)
         trial = found.ask(space)
         value = try_out(trial, request, splits, limit, _inner(context, number, settings.trials))
         if value is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
@@ -95,6 +95,25 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Folders that are one source of an arm, such as the rounds of one generator."""
+
+    name: str
+    """What it is called."""
+    folders: tuple[str, ...]
+    """Which of the request's ``train`` they are; none of the gold clips."""
+    weight: float | None = None
+    """Among the places of a batch that are not gold's, by source, not by clip; as soon as one source has a weight, others have 1. None
+    anywhere: every clip has the same chance."""
+    filtered: bool = False
+    """Whether ``clap_filter`` made the folders, so that a search may choose another bound."""
+
+    def __post_init__(self) -> None:
+        if self.weight is not None:
+            check_range(f"train_ast.sources.{self.name}.weight", self.weight, 0.0, 1e6)
+
+
+@dataclass(frozen=True)
 class Request:
     """One training."""
 
@@ -111,10 +130,17 @@ class Request:
     gold: str = ""
     """Folder of the gold clips, which decide the classes, the clips' length and the paper preset's epochs. Empty: the first of ``train``.
     They are trained on only when the folder is among ``train``: without it the arm is synthetic only."""
+    sources: tuple[Source, ...] = ()
+    """Which folders are one source, for weights and for ``choice``."""
+    choice: str = ""
+    """Folder of ``search_mixture``, whose share of gold clips, weights and bound are taken instead of the settings' and the filter's."""
 
     def __post_init__(self) -> None:
         if not self.train:
             raise InvalidValueError("nothing to train on", where="train_ast.train", allowed="at least one folder", received=self.train)
+        stray = sorted({folder for source in self.sources for folder in source.folders} - set(self.train))
+        if stray:
+            raise InvalidValueError("not trained on", where="train_ast.sources", allowed=self.train, received=stray)
 
 
 @dataclass(frozen=True)
@@ -149,5 +175,7 @@ class Result:
     """The metric on test clips."""
     per_class_score: dict[str, float] | None = None
     """Test score of each class: F1 for accuracy, average precision for mAP (classes without a test clip are left out)."""
+    mixture: dict[str, Any] | None = None
+    """What was mixed how: ``gold_fraction``, ``weights`` by source, and where a search chose it, ``score`` and ``bound`` of the filter."""
     faults: tuple[str, ...] = ()
     """Published faults that were reproduced on request; such a result is for comparison only."""

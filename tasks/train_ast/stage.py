@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import pandas as pd
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from core import atomic
 from core.context import Context
 from core.contract import build, to_dict
-from tasks.matmul import use_fast_float32
-from tasks.train_ast import clips, scoring
-from tasks.train_ast.ast_model import build_model, parameter_count
-from tasks.train_ast.recipe import crop, recipe
+from tasks.ast_classifier import clips, scoring
+from tasks.ast_classifier.mixture import Mixture, chosen, of_request
+from tasks.ast_classifier.model import parameter_count
+from tasks.ast_classifier.training import CHECKPOINT, SUPCON_CHECKPOINT, Trainee, fit, prepared
 from tasks.train_ast.spec import Request, Result
-from tasks.train_ast.supcon import Projection
-from tasks.train_ast.training import CHECKPOINT, SUPCON_CHECKPOINT, Trainee, contrast, train
 from tasks.training.distributed import broadcast_json, is_main, joined
 from tasks.training.start import repeatable, say_ranks
 
@@ -27,27 +24,26 @@ def run(request: Request, context: Context) -> Result:
     Every rank returns the result; rank 0 alone validates, selects and writes.
     """
     repeatable(context)
-    settings = request.settings
     with joined(context.device):
-        say_ranks(settings.num_devices, context)
-        split = clips.read(request, context)
-        plan, frames = recipe(settings, split.gold_size), crop(settings, split.target_frames)
-        torch.manual_seed(request.seed)
-        model = build_model(settings, len(split.classes), frames).to(context.device)
-        use_fast_float32(context.device, model.audio_spectrogram_transformer.embeddings.position_embeddings.shape[1])
-        projection = Projection(model.config.hidden_size).to(context.device) if settings.supcon == "joint" else None
-        trainee = Trainee(model, projection, split, plan, frames, request, context.device)
-        contrastive_curve = contrast(trainee, context) if settings.supcon == "two_stage" else []
-        best_step, curve = train(trainee, context)
-        found = to_dict(_score_and_write(trainee, best_step, curve, contrastive_curve, context)) if is_main() else None
+        say_ranks(request.settings.num_devices, context)
+        mixture = chosen(context.resolve(request.choice)) if request.choice else of_request(request)
+        trainee = prepared(request, clips.read(request, context, mixture), context)
+        best_step, curve, contrastive_curve = fit(trainee, context)
+        found = to_dict(_score_and_write(trainee, best_step, curve, contrastive_curve, mixture, context)) if is_main() else None
         return build(Result, broadcast_json(found))
 
 
 def _score_and_write(
-    trainee: Trainee, best_step: int, curve: list[dict[str, float]], contrastive_curve: list[dict[str, float]], context: Context
+    trainee: Trainee,
+    best_step: int,
+    curve: list[dict[str, float]],
+    contrastive_curve: list[dict[str, float]],
+    mixture: Mixture,
+    context: Context,
 ) -> Result:
     """Predict the test once with the selected weights, write everything, and remove the checkpoints."""
     split, model, settings = trainee.split, trainee.model, trainee.request.settings
+    assert split.test is not None
     several = bool(split.separator)
     val, test = (
         scoring.predict(model, part, trainee.frames, several, settings.precision, trainee.device) for part in (split.val, split.test)
@@ -64,13 +60,15 @@ def _score_and_write(
     return Result(
         val_accuracy=scoring.accuracy(val, split.val.targets, several), val_score=scoring.score(val, split.val.targets, several),
         best_step=best_step, train_clips=len(split.train.clip_ids), gold_clips=split.gold_clips, parameters=parameter_count(model),
-        classes=split.classes, faults=tuple(faults), **scoring.tested(test, split.test.targets, split.classes, several),
+        classes=split.classes, faults=tuple(faults), mixture=to_dict(mixture),
+        **scoring.tested(test, split.test.targets, split.classes, several),
     )  # fmt: skip
 
 
 def _write(trainee: Trainee, val: Tensor, test: Tensor, context: Context) -> None:
     """Write weights, configuration, labels and predictions."""
     model, split = trainee.model, trainee.split
+    assert split.test is not None
     save_file(
         {name: part.detach().cpu().contiguous().clone() for name, part in model.state_dict().items()}, context.output / "model.safetensors"
     )

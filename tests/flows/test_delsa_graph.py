@@ -128,3 +128,21 @@ def test_the_goal_on_two_cores_has_enough_responses(tmp_path):
 def test_what_leads_nowhere_is_refused_before_anything_starts(tmp_path, words, message):
     with pytest.raises(InvalidValueError, match=message):
         steps(tmp_path, *words)
+
+
+def test_a_model_is_trained_on_a_mixture_of_sources_and_scored_on_the_datasets_own_clips(tmp_path):
+    plan, _, _ = steps(tmp_path, "models={delsa: {}, noisy: {sources: [gold, noise, dexed], weights: {gold: 3}}}")
+    gold, mixture = of(plan, "mix_clips")
+    (clips,) = plan.exports
+    assert gold.sources[0].folders == (clips,) and mixture.evaluation == clips and mixture.held_out, "held-out clips are the dataset's"
+    assert [(one.name, one.weight) for one in mixture.sources] == [("gold", 3.0), ("noise", 1.0), ("dexed", 1.0)]
+    (noisy,) = of(plan, "augment")
+    assert noisy.clips.startswith("stages/mix_clips/"), "train clips alone are altered"
+    plain, mixed = of(plan, "train_spatial")
+    assert (
+        plain.clips == clips
+        and mixed.clips.startswith("stages/mix_clips/")
+        and {one.clips for one in of(plan, "evaluate_spatial")} == {clips}
+    )
+    with pytest.raises(InvalidValueError, match="unknown source"):
+        steps(tmp_path, "models={delsa: {sources: [silver]}}")

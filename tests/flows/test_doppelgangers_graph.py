@@ -180,3 +180,43 @@ def test_published_datasets_come_with_their_folds_metric_and_probe(tmp_path, nam
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path, words, message):
     with pytest.raises(InvalidValueError, match=message):
         steps(tmp_path, *words)
+
+
+def test_an_encoder_is_trained_on_any_mixture_of_sources_made_from_the_train_clips(tmp_path):
+    entry = "encoders={twins: {}, mixed: {sources: [gold, spatial, dexed, voice], weights: {gold: 2}, temporal_jitter: true}}"
+    plan, labels, _ = steps(tmp_path, entry, "training_seeds=[1,2]", "sources.presets.dexed.render_presets.n=40")
+    gold, mixture = [step for step in plan.graph if step.stage.name == "mix_clips"]
+    assert gold.request.sources[0].folders == (plan.exports[0],) and not mixture.request.held_out
+    assert [(one.name, one.weight) for one in mixture.request.sources] == [("gold", 2.0), ("spatial", 1.0), ("dexed", 1.0), ("voice", 1.0)]
+    made_by = [plan.graph[one.folders[0]].stage.name for one in mixture.request.sources]
+    assert made_by == ["mix_clips", "spatialise", "caption", "synthesize"]
+    (rooms,) = [step for step in plan.graph if step.stage.name == "spatialise"]
+    assert rooms.request.clips == gold.output, "train clips alone are heard in rooms"
+    trained = [step.request for step in plan.graph if step.stage.name == "train_contrastive"]
+    assert [one.clips for one in trained] == ["", "", mixture.output, mixture.output]
+    assert "measure_sounds" in labels and len([label for label in labels if label.startswith("synthesize sounds of")]) == 1
+    assert not [step for step in steps(tmp_path)[0].graph if step.stage.name in ("mix_clips", "spatialise", "render_presets")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{sources: [silver]}", "unknown source"), ("{sources: gold}", "must be a list"), ("{weights: {gold: 1}}", "unknown source"),
+        ("{sources: [gold], weights: {noise: 1}}", "weights of its sources"), ("{sources: [gold], folder: .}", "two kinds of clips"),
+    ],
+)  # fmt: skip
+def test_mixtures_that_cannot_be_are_refused(tmp_path, entry, said):
+    with pytest.raises(InvalidValueError, match=said):
+        steps(tmp_path, f"encoders={{mixed: {entry}}}")
+
+
+def test_the_supervised_baseline_is_trained_on_sources_and_tested_on_the_datasets_own_split(tmp_path):
+    plan, _, _ = steps(tmp_path, "baselines=[supervised]", "supervised_on=[gold, noise]")
+    mixture = [step for step in plan.graph if step.stage.name == "mix_clips"][-1]
+    (trained,) = [step.request for step in plan.graph if step.stage.name == "train_supervised"]
+    assert trained.clips == mixture.output and trained.settings.folds == "split" and mixture.request.evaluation == plan.exports[0]
+    assert mixture.request.held_out
+    with pytest.raises(InvalidValueError, match="has no labels"):
+        steps(tmp_path, "baselines=[supervised]", "supervised_on=[gold, voice]")
+    with pytest.raises(InvalidValueError, match="has folds"):
+        steps(tmp_path, "baselines=[supervised]", "supervised_on=[gold, noise]", "dataset.layout=esc50")

@@ -52,9 +52,9 @@ def test_nothing_asked_nothing_done(house):
 
 def test_synthetic_clips_table_and_model_land_in_the_callers_folders(house):
     said = house.run(export_to="./synthetic/", export_csv="tables", keep_models_in="models/")
-    sounds = table(house.caller / "synthetic/train/metadata.csv")
+    sounds = table(house.caller / "synthetic/clips.csv")
     assert [row["clip_id"] for row in sounds] == ["clap_filter0", "clap_filter1"], "accepted synthetic clips only"
-    assert all((house.caller / "synthetic/train" / row["file_name"]).is_file() for row in sounds)
+    assert all((house.caller / "synthetic" / row["path"]).is_file() for row in sounds)
     rows = table(house.caller / "tables/clips.csv")
     assert [row["origin"] for row in rows] == ["generate"] * 2 + ["gold"] * 2
     assert (house.caller / "models/esc50_200.safetensors").read_bytes() == b"weights"

@@ -205,3 +205,67 @@ def test_rendered_presets_are_a_pool_and_may_teach_the_base_model(tmp_path):
 def test_pools_of_presets_that_cannot_be_are_refused(tmp_path, word, said):
     with pytest.raises(InvalidValueError, match=said):
         steps(tmp_path, word)
+
+
+TUNED = (
+    "arms=[{name: gold only, sources: [gold]}, {name: mixed, sources: [gold, synthio, spatial], weights: {synthio: 2}, tune: {trials: 7}}]"
+)
+
+
+def test_a_tuned_arm_is_searched_in_waves_once_a_draw_before_all_its_trainings(tmp_path):
+    plan, labels = steps(tmp_path, TUNED, "draw_seed=[0,1]", "train_ast.num_devices=2", "train_ast.steps=40")
+    waves = [step for step in plan.graph if step.stage.name == "search_mixture"]
+    assert [(step.request.first, step.request.shards) for step in waves] == [(0, 4), (4, 3)] * 2, "one search a draw, for both seeds"
+    assert [step.request.previous for step in waves] == ["", waves[0].output, "", waves[2].output]
+    made, rooms = waves[0].request.sources
+    assert (made.name, made.weight, made.filtered, len(made.folders)) == ("synthio", 2.0, True, 3)
+    assert (rooms.name, rooms.weight, rooms.filtered) == ("spatial", None, False)
+    assert waves[0].request.classifier["steps"] == 40 and "num_devices" not in waves[0].request.classifier
+    assert waves[0].request.tried == ("ratio", "threshold")
+    trained = [step.request for step in plan.graph if step.stage.name == "train_ast"]
+    assert [one.choice for one in trained] == ["", "", waves[1].output, waves[1].output, "", "", waves[3].output, waves[3].output]
+    searches = plan.graph[plan.report].request.searches
+    assert [(one.arm, one.draw, one.path) for one in searches] == [("mixed", 0, waves[1].output), ("mixed", 1, waves[3].output)]
+    assert len(labels) == len(set(labels))
+    alone, _ = steps(tmp_path, TUNED, "draw_seed=0", "train_ast.num_devices=1", "train_ast.steps=40")
+    assert waves[1].output in {step.output for step in alone.graph}, "devices and other draws have no say in a search"
+    more, _ = steps(tmp_path, TUNED.replace("trials: 7", "trials: 12"), "draw_seed=0", "train_ast.steps=40")
+    assert [step.output == waves[0].output for step in more.graph if step.stage.name == "search_mixture"] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ("{name: x, sources: [gold], tune: {}}", "nothing to try"), ("{name: x, sources: [gold, noise], tune: {ratio: null}}", "nothing"),
+        ("{name: x, sources: [gold, noise], weights: {pitch: 1}}", "weights of its sources"),
+        ("{name: x, sources: [gold, noise], weights: {gold: 1}}", "gold has no weight"),
+        ("{name: x, sources: [gold, noise], tune: {trails: 3}}", "trails"),
+        ("{name: x, sources: [gold, dexed]}", "has no labels; retrieve from it"), ("{name: x, sources: [gold, gold]}", "unknown source"),
+    ],
+)  # fmt: skip
+def test_mixtures_and_searches_that_cannot_be_are_refused(tmp_path, arm, said):
+    with pytest.raises(InvalidValueError, match=said):
+        steps(tmp_path, f"arms=[{arm}]")
+
+
+def test_a_pool_of_another_dataset_is_a_source_with_its_own_labels(tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/clips.csv").write_text("path,label\n")
+    arms = "arms=[{name: gold only, sources: [gold]}, {name: more, sources: [gold, more]}]"
+    plan, _ = steps(tmp_path, arms, f"pools={{more: {{name: more, root: {tmp_path / 'more'}, csv: clips.csv}}}}", "draw_seed=[0,1]")
+    pool = [step for step in plan.graph if step.stage.name == "prepare" and step.request.root == str(tmp_path / "more")]
+    assert len(pool) == 1 and pool[0].request.settings.val_share == pool[0].request.settings.test_share == 0.0
+    folders = [step.request.train for step in plan.graph if step.label.startswith("train_ast more")]
+    (train,) = [step for step in plan.graph if step.stage.name == "mix_clips"]
+    assert train.request.sources[0].folders == (pool[0].output,) and train.request.evaluation and not train.request.held_out
+    assert {pair[1] for pair in folders} == {train.output}, "its train clips, without copies of the dataset's validation and test clips"
+
+
+def test_a_pool_may_teach_the_base_model_by_its_train_clips(tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/clips.csv").write_text("path,label\n")
+    pools = f"pools={{more: {{name: more, domain: machines, root: {tmp_path / 'more'}, csv: clips.csv}}}}"
+    plan, _ = steps(tmp_path, pools, "pretrain_on=more")
+    (base,) = [step.request for step in plan.graph if step.stage.name == "train_text_to_audio"]
+    told = plan.graph[base.pretraining].request
+    assert (told.settings.mode, told.settings.domain) == ("plain", "machines") and plan.graph[told.clips].stage.name == "mix_clips"

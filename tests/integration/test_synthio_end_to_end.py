@@ -20,6 +20,7 @@ def test_run_prints_address_table_and_page_and_leaves_a_record(study):
     assert "/runs/flow-run/" in output and "Synthio" in output and "points" in output
     page = Path(next(line for line in output.splitlines() if line.startswith("page to look")).split()[-1])
     assert page.is_file() and "./run.sh synthio num_samples=20" in page.read_text()
+    assert f'href="../{page.relative_to(root).as_posix()}"' in (root / "runs/index.html").read_text(), "the index of all runs leads to it"
     state = json.loads(command(environment, "status", "--json").stdout)
     assert state["runs"][-1]["state"] == "completed" and state["runs"][-1]["peak_memory_mb"] > 100 and not state["slots_taken"]
     assert "num_samples: 20" in next((root / "runs").glob("*-synthio-*/config.yaml")).read_text()
@@ -62,8 +63,8 @@ def test_export_takes_the_training_set_out(study, tmp_path):
     run = output.rsplit("(run ", 1)[1].split(")")[0]  # "last" may be another flow's by now
     finished = command(environment, "export", run, "--to", "audiofolder", "--output", str(tmp_path / "out"))
     assert finished.returncode == 0, finished.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "validation", "test"}
-    assert all((path / "metadata.csv").is_file() for path in (tmp_path / "out").iterdir())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train", "validation", "test", "clips.csv"}
+    assert len(list((tmp_path / "out").glob("*/metadata.jsonl"))) == 3
 
 
 def test_regenerate_publishes_what_is_there_and_changes_nothing_when_nothing_changed(study):
@@ -75,7 +76,8 @@ def test_regenerate_publishes_what_is_there_and_changes_nothing_when_nothing_cha
     )
     current = root / "published" / "toy" / "current"
     version = current.resolve()
-    assert {path.name for path in current.iterdir()} == {"train", "validation", "test"} and (current / "train" / "metadata.csv").is_file()
+    described = {"clips.csv", "version.json", "README.md", "files.sha256"}
+    assert {path.name for path in current.iterdir()} == {"train", "validation", "test"} | described
     again = command(environment, *words)
     assert again.returncode == 0 and "published already" in again.stdout and current.resolve() == version
 

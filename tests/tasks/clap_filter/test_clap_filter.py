@@ -8,12 +8,14 @@ import torch
 from core import audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.clap_filter.rules import rule, score_clip, verdict
+from tasks.clap_filter.rules import rule, score_clip
 from tasks.clap_filter.spec import Request, Settings
 from tasks.clap_filter.stage import run, run_shards
 from tasks.clap_model import loading
+from tasks.clap_model.rules import verdict
 from tasks.contrastive.embedder import Embedder
 from tasks.contrastive.encoder import random_encoder, save
+from tests.donors import finish, heir
 
 RATE = 16000
 
@@ -174,3 +176,28 @@ def test_published_checkpoint_needs_a_filled_hub_cache_and_says_so(data_root, tm
     torch.save({"state_dict": {}}, tmp_path / "630k.pt")
     with pytest.raises(InvalidValueError, match=r"hub cache|empty tokenizer"):
         loading.load(tmp_path / "630k.pt", "HTSAT-tiny", "roberta", "cpu")
+
+
+def test_scores_of_unchanged_clips_are_taken_over_also_under_another_bound(data_root):
+    table = manifest.read(data_root / "stages/generate/aa")
+    table["sha256"] = [f"sound {number}" for number in range(9)]
+    outputs = {}
+    for name, bound, donors in (("old", 1.0, []), ("new", 2.0, ["old"]), ("fresh", 2.0, [])):
+        if name == "new":
+            table.loc[2, "caption"] = "another noise"
+            table.loc[3, "sha256"] = "another sound"
+        clips = f"stages/generate/over-{name}"
+        manifest.write(data_root / clips, table)
+        request = Request(clips, "stages/train_clap/aa", 2, Settings(score="rank", threshold=bound))
+        context, counts = heir(data_root, "clap_filter", f"over-{name}", [outputs[donor][1] for donor in donors])
+        run_shards(request, context, [1, 0])
+        run(request, context)
+        outputs[name] = (manifest.read(context.output), finish(context.output, request), counts)
+    # Eight clips came accepted; the unreadable one is listened to again.
+    assert outputs["new"][2] == {"clips_made": 3, "clips_reused": 5}
+    assert manifest.digest(outputs["new"][0]) == manifest.digest(outputs["fresh"][0])
+    manifest.write(data_root / "stages/generate/over-label", table.assign(label=["z", *table["label"][1:]]))
+    request = Request("stages/generate/over-label", "stages/train_clap/aa", 1, Settings(score="rank"))
+    context, counts = heir(data_root, "clap_filter", "over-label", [outputs["fresh"][1]])
+    run_shards(request, context, [0])
+    assert counts == {"clips_made": 8, "clips_reused": 0}, "another label changes every rank"

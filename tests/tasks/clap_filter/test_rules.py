@@ -5,10 +5,10 @@ import pytest
 from core import manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.clap_filter.rules import decide
 from tasks.clap_filter.spec import Request, Settings
 from tasks.clap_filter.stage import run, run_shards
 from tasks.clap_model import loading
+from tasks.clap_model.rules import decide, decide_again
 
 
 def scored(clip_id, label, cosine, rank=1.0, status="accepted"):
@@ -65,3 +65,13 @@ def test_nothing_in_gives_nothing_out_without_a_model_loaded(tmp_path):
     result = run(request, context)
     assert (result.accepted, result.rejected, result.mean_cosine, result.accepted_per_label) == (0, 0, 0.0, {})
     assert len(manifest.read(output)) == 0
+
+
+def test_another_bound_is_set_without_scoring_again():
+    decided = [dict(row) for row in ROWS]
+    decide(decided, ("top_k", 1))
+    for score, bound in (("top_share", 0.5), ("cosine", 0.1), ("rank", 2)):
+        again = decide_again(decided, (score, bound))
+        assert [row["clip_id"] for row in again if row["status"] == "accepted"] == kept(ROWS, score, bound)
+        assert again[-1] == {**ROWS[-1]}, "what came rejected has no scores and stays rejected"
+    assert [row["clip_id"] for row in decided if row["status"] == "accepted"] == ["2", "6"], "the first decision is not changed"

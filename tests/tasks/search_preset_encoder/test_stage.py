@@ -13,6 +13,7 @@ from tasks.preset_encoders.encoder import complete
 from tasks.preset_encoders.examples import open_splits
 from tasks.search_preset_encoder import spaces, stage, study
 from tasks.search_preset_encoder.spec import Request, Settings
+from tasks.searching import sampling
 from tasks.train_preset_encoder.spec import MODELS
 from tasks.train_preset_encoder.spec import Settings as TrainSettings
 from tests.tasks.train_preset_encoder.sets import FOLDER, SMALL, write
@@ -92,7 +93,7 @@ def test_start_up_is_sobol_and_then_multivariate_tpe(data_root, monkeypatch):
     space = spaces.space("mlp_oh", "cpu", "optimiser", {})
     made = optuna.create_study(direction="maximize")
     for number in range(64):
-        made.sampler = study.sampler(number, 64, 1)
+        made.sampler = sampling.sampler(number, 64, 1)
         trial = made.ask(space)
         made.tell(trial, -((np.log10(trial.params["learning_rate"]) + 3) ** 2))
     logs = np.array([np.log10(one.params["learning_rate"]) for one in made.trials[1:]])
@@ -100,17 +101,17 @@ def test_start_up_is_sobol_and_then_multivariate_tpe(data_root, monkeypatch):
     assert np.abs(spread - (np.arange(63) + 0.5) / 63).max() < 0.06, "more even than chance: Sobol"
     late = []
     for number in range(64, 84):
-        made.sampler = study.sampler(number, 64, 1)
+        made.sampler = sampling.sampler(number, 64, 1)
         trial = made.ask(space)
         late.append(np.log10(trial.params["learning_rate"]))
         made.tell(trial, -((late[-1] + 3) ** 2))
     assert np.abs(np.array(late) + 3).mean() < 0.6 * np.abs(logs + 3).mean(), "TPE goes where it was good"
-    chosen = study.sampler(70, 64, 1)
+    chosen = sampling.sampler(70, 64, 1)
     assert isinstance(chosen, optuna.samplers.TPESampler) and chosen._multivariate and chosen._group
 
 
 def test_diverged_trials_are_pruned_and_say_so(data_root, monkeypatch):
-    made = optuna.create_study(direction="maximize", sampler=study.sampler(0, 1, 3))
+    made = optuna.create_study(direction="maximize", sampler=sampling.sampler(0, 1, 3))
     splits, request = (
         open_splits(data_root / FOLDER, data_root / FOLDER, "cpu"),
         Request(FOLDER, "mlp_oh", 3, settings=Settings(sizes=FIXED)),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core import host
-from tasks.train_ast.supcon import Projection, positive_pairs, whole_batch_loss
+from tasks.ast_classifier.supcon import Projection, positive_pairs, whole_batch_loss
 from tasks.training import distributed
 from tasks.training.dropout import expect_batch, replace_dropout
 
@@ -119,7 +119,7 @@ def talk(rank):
 
 def fail_at(which, step, every):
     """Let a rank's training raise at a step; checkpoints are written every so many steps."""
-    from tasks.train_ast import training
+    from tasks.ast_classifier import training
 
     real = training.batch_loss
     training.CHECKPOINT_EVERY = every

@@ -8,13 +8,13 @@ from safetensors.torch import load_file
 
 from core import audio, manifest
 from core.errors import InvalidValueError
-from tasks.train_ast import recipe as recipe_module
-from tasks.train_ast import training
-from tasks.train_ast.ast_model import build_model, parameter_count
-from tasks.train_ast.clips import Features, refuse_leaks
-from tasks.train_ast.fbank import MEAN, STD, fbank, filter_bank, frames
-from tasks.train_ast.recipe import recipe
-from tasks.train_ast.scoring import predict, windows
+from tasks.ast_classifier import recipe as recipe_module
+from tasks.ast_classifier import training
+from tasks.ast_classifier.clips import Features, refuse_leaks
+from tasks.ast_classifier.fbank import MEAN, STD, fbank, filter_bank, frames
+from tasks.ast_classifier.model import build_model, parameter_count
+from tasks.ast_classifier.recipe import recipe
+from tasks.ast_classifier.scoring import predict, windows
 from tasks.train_ast.spec import Request, Settings
 from tests.tasks.train_ast.sounds import RATE, dataset, sound, train
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from core.errors import InvalidValueError
-from tasks.train_ast.augmentation import Augmentation, alter, mix, stretches
-from tasks.train_ast.fbank import STD
-from tasks.train_ast.recipe import CPU, PAPER, crop, recipe
+from tasks.ast_classifier.augmentation import Augmentation, alter, mix, stretches
+from tasks.ast_classifier.fbank import STD
+from tasks.ast_classifier.recipe import CPU, PAPER, crop, recipe
 from tasks.train_ast.spec import Settings
 
 EVERYTHING = {"roll": 0.5, "gain_db": 10.0, "masked_frames": 20, "masked_mels": 16}

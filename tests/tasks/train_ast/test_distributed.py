@@ -19,7 +19,8 @@ from core import audio, events, manifest
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
-from tasks.train_ast import stage, training
+from tasks.ast_classifier import training
+from tasks.train_ast import stage
 from tasks.train_ast.spec import Request, Settings
 from tasks.training import distributed
 from tasks.training.dropout import WholeBatchDropout

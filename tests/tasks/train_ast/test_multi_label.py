@@ -9,8 +9,8 @@ import torch
 
 from core import audio, manifest
 from core.errors import InvalidValueError
-from tasks.train_ast import scoring
-from tasks.train_ast.clips import split_labels
+from tasks.ast_classifier import scoring
+from tasks.ast_classifier.clips import split_labels
 from tests.tasks.train_ast.sounds import RATE, sound, train
 
 MIXTURES = (("low",), ("high",), ("low", "high"), ("high", "noise"), ("noise", "low"))

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from core import audio, manifest
-from tasks.train_ast import clips, training
-from tasks.train_ast.recipe import contrastive_recipe
+from tasks.ast_classifier import clips, training
+from tasks.ast_classifier.recipe import contrastive_recipe
+from tasks.ast_classifier.supcon import Projection, draw_views, positive_pairs, supcon_loss
 from tasks.train_ast.spec import Settings
-from tasks.train_ast.supcon import Projection, draw_views, positive_pairs, supcon_loss
 from tests.tasks.train_ast.sounds import dataset, sound, train
 
 

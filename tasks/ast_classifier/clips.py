@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import torch
@@ -10,8 +10,12 @@ import torch
 from core import audio, manifest
 from core.context import Context
 from core.errors import InvalidValueError
-from tasks.train_ast.fbank import MELS, RATE_HZ, filter_bank, fit, frames
-from tasks.train_ast.spec import Request
+from tasks.ast_classifier.asked import Request
+from tasks.ast_classifier.fbank import MELS, RATE_HZ, filter_bank, fit, frames
+from tasks.ast_classifier.mixture import Mixture, candidate, kept, shares
+
+NO_CLIPS = "train_ast.train"
+"""Where the error comes from when a mixture keeps no clip."""
 
 
 @dataclass
@@ -44,29 +48,81 @@ class Split:
     groups: list[list[int]]
     """Training clips that stem from one gold clip, that clip first when it is among them."""
     val: Features
-    test: Features
+    test: Features | None
+    """None where only the validation clips were asked for."""
     classes: tuple[str, ...]
     target_frames: int
     separator: str = ""
     """What separates the labels of one clip; empty: one label each."""
     faults: list[str] = field(default_factory=list)
+    gold_fraction: float = 0.5
+    """Share of gold clips in a batch, where there are gold clips and others."""
+    shares: list[tuple[float, torch.Tensor]] = field(default_factory=list)
+    """Weight and clips of each source among the other places of a batch; empty: every clip has the same chance."""
 
 
-def read(request: Request, context: Context) -> Split:
+@dataclass
+class Candidates:
+    """Every clip that some mixture could train on, as features, and the clips that judge."""
+
+    request: Request
+    table: pd.DataFrame
+    """Manifest rows of ``split.train``, with the column ``folder``."""
+    gold_ids: set[str]
+    split: Split
+    """Of all of them."""
+
+    def mixed(self, mixture: Mixture) -> Split:
+        """Return what a mixture trains on.
+
+        Raises:
+            InvalidValueError: it leaves no clip.
+        """
+        rows = torch.from_numpy(kept(self.table, self.request, mixture).nonzero()[0])
+        if not len(rows):
+            raise InvalidValueError("keeps no clip", where=NO_CLIPS, allowed="at least one", received=f"{mixture.score} {mixture.bound:g}")
+        every, table = self.split.train, self.table.iloc[rows.numpy()].reset_index(drop=True)
+        whole = len(rows) == len(every.clip_ids)
+        train = every if whole else Features(list(table["clip_id"]), every.banks[rows], every.lengths[rows], every.targets[rows])
+        return replace(
+            self.split, train=train, groups=families(table, self.gold_ids), gold_fraction=mixture.gold_fraction,
+            shares=shares(table, self.request, mixture),
+        )  # fmt: skip
+
+
+def read(request: Request, context: Context, mixture: Mixture) -> Split:
     """Load everything a training needs.
 
     Raises:
         InvalidValueError: a leak (a validation or test clip, or a descendant, among the training clips), an unknown label, no clips.
     """
+    found = candidates(request, context, ("val", "test"), mixture)
+    return replace(found.split, gold_fraction=mixture.gold_fraction, shares=shares(found.table, request, mixture))
+
+
+def candidates(request: Request, context: Context, judges: tuple[str, ...], mixture: Mixture | None = None) -> Candidates:
+    """Load clips to train on, and those of the splits that judge; no other file of the evaluation set is opened.
+
+    Args:
+        request: of the training.
+        context: where the folders are.
+        judges: ``val``, or ``val`` and ``test``.
+        mixture: load the clips that it keeps; None: all that some mixture could keep.
+
+    Raises:
+        InvalidValueError: as of :func:`read`.
+    """
     separator = request.settings.label_separator
-    evaluation = _accepted(request.evaluation, context)
+    evaluation = manifest.accepted(manifest.read(context.resolve(request.evaluation)))
     folder = request.gold or request.train[0]
-    gold = _train_rows(folder, context)
-    tables = ([gold] if folder in request.train else []) + [_train_rows(name, context) for name in request.train if name != folder]
+    gold = _candidates(folder, request, context)
+    tables = ([gold] if folder in request.train else []) + [_candidates(name, request, context) for name in request.train if name != folder]
     train = pd.concat(tables, ignore_index=True)
+    if mixture is not None:
+        train = train[kept(train, request, mixture)].reset_index(drop=True)
     refuse_leaks(train, evaluation)
-    parts = [train, evaluation[evaluation["split"] == "val"], evaluation[evaluation["split"] == "test"]]
-    sizes = dict(zip(("train", "val", "test", "gold"), map(len, [*parts, gold]), strict=True))
+    parts = [train, *(evaluation[evaluation["split"] == name] for name in judges)]
+    sizes = dict(zip(("train", *judges, "gold"), map(len, [*parts, gold]), strict=True))
     if not all(sizes.values()):
         raise InvalidValueError("a split has no clips", where=request.evaluation, allowed="at least one each", received=sizes)
     classes = class_names([gold, evaluation[evaluation["split"] == "train"]], separator)
@@ -74,18 +130,17 @@ def read(request: Request, context: Context) -> Split:
     target, total = frames(float(gold["duration_s"].max())), sum(map(len, parts))
     reader = _Reader(classes, separator, target, request.settings.legacy_rate, context, total)
     features = [reader.features(part) for part in parts]
-    trained = len(gold) if folder in request.train else 0
-    groups = families(train, set(gold["clip_id"]))
-    return Split(features[0], trained, len(gold), groups, features[1], features[2], classes, target, separator, reader.faults())
+    trained, ids = len(gold) if folder in request.train else 0, set(gold["clip_id"])
+    test = features[2] if len(features) > 2 else None
+    split = Split(features[0], trained, len(gold), families(train, ids), features[1], test, classes, target, separator, reader.faults())
+    return Candidates(request, train, ids, split)
 
 
-def _accepted(folder: str, context: Context) -> pd.DataFrame:
-    return manifest.accepted(manifest.read(context.resolve(folder)))
-
-
-def _train_rows(folder: str, context: Context) -> pd.DataFrame:
-    table = _accepted(folder, context)
-    return table[table["split"] == "train"].reset_index(drop=True)
+def _candidates(folder: str, request: Request, context: Context) -> pd.DataFrame:
+    """Return the rows of one folder that may be trained on; gold clips have passed no filter."""
+    filtered = any(source.filtered and folder in source.folders for source in request.sources)
+    table = candidate(manifest.read(context.resolve(folder)), filtered and folder != request.gold)
+    return table.assign(folder=folder).reset_index(drop=True)
 
 
 def split_labels(text: str, separator: str) -> list[str]:

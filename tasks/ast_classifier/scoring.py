@@ -16,8 +16,8 @@ from torchmetrics.functional.classification import (
 )
 from transformers import ASTForAudioClassification
 
-from tasks.train_ast.ast_model import encode, number_format
-from tasks.train_ast.clips import Features
+from tasks.ast_classifier.clips import Features
+from tasks.ast_classifier.model import encode, number_format
 
 WINDOWS_AT_ONCE = 32
 LIKELY = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from transformers import ASTForAudioClassification
 
 from core import atomic
 from core.context import Context
-from tasks.train_ast import scoring
-from tasks.train_ast.ast_model import encode, number_format
-from tasks.train_ast.augmentation import alter, mix, stretches
-from tasks.train_ast.clips import Split
-from tasks.train_ast.recipe import Pace, Recipe, contrastive_recipe
-from tasks.train_ast.spec import Request
-from tasks.train_ast.supcon import Projection, draw_views, positive_pairs, whole_batch_loss
+from tasks.ast_classifier import scoring
+from tasks.ast_classifier.asked import Request
+from tasks.ast_classifier.augmentation import alter, mix, stretches
+from tasks.ast_classifier.clips import Split
+from tasks.ast_classifier.model import build_model, encode, number_format
+from tasks.ast_classifier.recipe import Pace, Recipe, contrastive_recipe, crop, recipe
+from tasks.ast_classifier.supcon import Projection, draw_views, positive_pairs, whole_batch_loss
+from tasks.matmul import use_fast_float32
 from tasks.training.distributed import (
     average_gradients,
     barrier,
@@ -59,6 +60,8 @@ class Trainee:
     """Frames of a stretch; the target length for whole clips."""
     request: Request
     device: str
+    watch: Callable[[float, int], None] = lambda value, step: None
+    """Told the value of every look at the validation clips, what a step is selected by; may raise to end the training."""
 
     def encode(self, banks: Tensor) -> Tensor:
         """Return encodings of features, float32 on the device, computed in the precision that was asked for."""
@@ -66,13 +69,31 @@ class Trainee:
             return encode(self.model, banks.to(self.device)).float()
 
 
-def draw_batch(total: int, gold: int, size: int, gold_fraction: float, generator: torch.Generator) -> Tensor:
-    """Return the clips of one batch: a fixed share of gold ones where there are gold clips and others."""
-    if gold in (0, total):
-        return torch.randint(0, total, (size,), generator=generator)
-    wanted = round(size * gold_fraction)
-    picked = [torch.randint(0, gold, (wanted,), generator=generator), torch.randint(gold, total, (size - wanted,), generator=generator)]
-    return torch.cat(picked)
+def draw_batch(
+    total: int, gold: int, size: int, gold_fraction: float, generator: torch.Generator, shares: Sequence[tuple[float, Tensor]] = ()
+) -> Tensor:
+    """Return the clips of one batch: a fixed share of gold ones where there are gold clips and others.
+
+    Args:
+        total: clips there are.
+        gold: how many of them, the first ones, are gold.
+        size: clips of the batch.
+        gold_fraction: share of gold ones.
+        generator: where the random numbers come from.
+        shares: weight and clips of each source; the other places go to sources by weight, then to any clip of the source. Empty: to any
+            clip of all.
+    """
+    wanted = 0 if gold == 0 else size if gold == total else round(size * gold_fraction)
+    if gold == total or not shares:
+        parts = [(0, gold, wanted), (gold, total, size - wanted)]
+        return torch.cat([torch.randint(low, high, (count,), generator=generator) for low, high, count in parts if low < high])
+    of_gold = torch.randint(0, max(1, gold), (wanted,), generator=generator)
+    weights = torch.tensor([weight for weight, _ in shares], dtype=torch.float64)
+    sources = torch.multinomial(weights, size - wanted, replacement=True, generator=generator) if size > wanted else torch.empty(0).long()
+    places = torch.rand(len(sources), generator=generator, dtype=torch.float64)
+    drawn = [shares[source][1] for source in sources.tolist()]
+    others = [rows[int(place * len(rows))] for rows, place in zip(drawn, places.tolist(), strict=True)]
+    return torch.cat([of_gold, torch.stack(others)]) if others else of_gold
 
 
 def batch_loss(trainee: Trainee, step: int) -> Loss:
@@ -84,7 +105,7 @@ def batch_loss(trainee: Trainee, step: int) -> Loss:
     settings, plan, split = trainee.request.settings, trainee.plan, trainee.split
     generator = torch.Generator().manual_seed(trainee.request.seed * 1_000_003 + step)
     torch.manual_seed(trainee.request.seed * 7_919 + step)  # dropout
-    rows = draw_batch(len(split.train.clip_ids), split.gold_clips, plan.batch_clips, settings.gold_fraction, generator)
+    rows = draw_batch(len(split.train.clip_ids), split.gold_clips, plan.batch_clips, split.gold_fraction, generator, split.shares)
     banks = stretches(split.train.banks, split.train.lengths, rows, trainee.frames, plan.augmentation.roll, generator)
     whole = split.train.targets[rows]
     banks, targets = mix(alter(banks, plan.augmentation, generator), whole, plan.mixup, generator)
@@ -98,6 +119,28 @@ def batch_loss(trainee: Trainee, step: int) -> Loss:
         positives = positive_pairs(whole)
         loss = loss + settings.supcon_weight * whole_batch_loss(trainee.projection, vectors, positives, settings.supcon_temperature)
     return loss, len(banks), len(rows)
+
+
+def prepared(request: Request, split: Split, context: Context) -> Trainee:
+    """Return a network with its first weights, ready to be trained on a split."""
+    settings = request.settings
+    plan, frames = recipe(settings, split.gold_size), crop(settings, split.target_frames)
+    torch.manual_seed(request.seed)
+    model = build_model(settings, len(split.classes), frames).to(context.device)
+    use_fast_float32(context.device, model.audio_spectrogram_transformer.embeddings.position_embeddings.shape[1])
+    projection = Projection(model.config.hidden_size).to(context.device) if settings.supcon == "joint" else None
+    return Trainee(model, projection, split, plan, frames, request, context.device)
+
+
+def fit(trainee: Trainee, context: Context) -> tuple[int, list[dict[str, float]], list[dict[str, float]]]:
+    """Train to the end, the contrastive stage first where there is one; leaves the best weights in the model.
+
+    Returns:
+        The selected step, and on rank 0 the curves of the classifier and of the contrastive stage.
+    """
+    contrastive = contrast(trainee, context) if trainee.request.settings.supcon == "two_stage" else []
+    best_step, curve = train(trainee, context)
+    return best_step, curve, contrastive
 
 
 def train(trainee: Trainee, context: Context) -> tuple[int, list[dict[str, float]]]:
@@ -142,8 +185,10 @@ def _evaluate(trainee: Trainee, loss: float, state: dict[str, Any], context: Con
     point = {"step": state["step"], "loss": round(loss, 5), "val_accuracy": accuracy, "val_loss": round(val_loss, 5), "val_score": found}
     state["curve"].append(point)
     context.metric("val_mAP" if several else "val_accuracy", found, state["step"])
-    better = found - 1e-3 * val_loss > state["best"]
-    state["best"] = max(state["best"], found - 1e-3 * val_loss)
+    value = found - 1e-3 * val_loss
+    better = value > state["best"]
+    state["best"] = max(state["best"], value)
+    trainee.watch(value, state["step"])
     return better
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.train_ast.augmentation import Augmentation
-from tasks.train_ast.spec import Settings
+from tasks.ast_classifier.asked import Settings
+from tasks.ast_classifier.augmentation import Augmentation
 
 DECAY, FLAT_EPOCHS = 0.85, 5
 """The paper's schedule: ×0.85 an epoch from epoch 5 on."""

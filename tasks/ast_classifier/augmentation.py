@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.train_ast.fbank import STD
+from tasks.ast_classifier.fbank import STD
 
 
 @dataclass(frozen=True)

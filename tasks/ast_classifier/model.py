@@ -9,10 +9,13 @@ import torch
 from transformers import ASTConfig, ASTForAudioClassification
 
 from core.errors import InvalidValueError
-from tasks.train_ast.fbank import MELS
-from tasks.train_ast.recipe import PRESETS
-from tasks.train_ast.spec import PATCH_FRAMES, Settings
+from tasks.ast_classifier.asked import Settings
+from tasks.ast_classifier.fbank import MELS
+from tasks.ast_classifier.recipe import PRESETS
 from tasks.training.dropout import replace_dropout
+
+PATCH_FRAMES = 16
+"""Frames of one patch; the spec of ``train_ast`` knows the number, too."""
 
 
 def build_model(settings: Settings, classes: int, frames: int) -> ASTForAudioClassification:

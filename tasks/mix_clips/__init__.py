@@ -1,0 +1,1 @@
+"""Puts train clips of several sources into one manifest, so that any source can feed any trainer."""
