@@ -11,31 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cli.help import usage
 from core.errors import SynthloomError, nearest
-
-HELP = """\
-synthloom: make synthetic audio, check it, train on it, and see honestly whether it helped.
-
-  ./run.sh                                  run synthio on the demo dataset (needs no data, no account, no GPU)
-  ./run.sh synthio dataset=esc10 dataset.root=DIR num_samples=50
-  ./run.sh FLOW [key=value …] [--config FILE]   run a flow; unknown keys are refused with the nearest name
-  ./run.sh plan FLOW [key=value …]          which steps would run, which are up to date and why; starts nothing
-  ./run.sh setup [ENV…]                     build the environments
-  ./run.sh doctor                           look at this machine and say what is missing
-  ./run.sh up [--cluster N] | down          start or stop server, page server and worker on 127.0.0.1 (and a local Dask cluster)
-  ./run.sh deploy [--file FILE]             deploy prefect.yaml: runs by form and by schedule in the Prefect UI
-  ./run.sh status [RUN]                     server, runs, taken device slots; with RUN (or last) what its steps cost
-  ./run.sh export RUN --to csv|audiofolder|webdataset [--output DIR]
-  ./run.sh bench [NAME]                     measure the claims again
-  ./run.sh test [PATH …]                    run the tests; arguments go to pytest
-
-  plan, status, doctor and bench take --json. Results land below SYNTHLOOM_DATA (default ./data).
-
-flows:
-{flows}
-settings of a flow: configs/FLOW.yaml; datasets: configs/datasets/*.yaml
-"""
-
 
 _DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
 
@@ -43,13 +20,18 @@ _DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
 def main(words: Sequence[str]) -> int:
     """Run one command and return the exit code."""
     arguments = list(words)
-    if any(word in ("-h", "--help", "help") for word in arguments[:2]):
-        return _help()
+    if _wants_help(arguments):
+        return _guarded(lambda: _help(arguments))
     if not arguments or "=" in arguments[0] or arguments[0] == "--config":
         arguments.insert(0, "synthio")
     name, rest = arguments[0], arguments[1:]
+    return _guarded(lambda: COMMANDS[name](rest) if name in COMMANDS else _flow(name, rest))
+
+
+def _guarded(act: Callable[[], int]) -> int:
+    """Turn errors that are meant for a person into a line and an exit code."""
     try:
-        return COMMANDS[name](rest) if name in COMMANDS else _flow(name, rest)
+        return act()
     except SynthloomError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -57,16 +39,32 @@ def main(words: Sequence[str]) -> int:
         if error.errno not in _DISK:
             raise
         print(
-            f"{error.strerror}: {error.filename or 'the data root'}; make room or rights there, or set SYNTHLOOM_DATA=FOLDER",
+            f"{error.strerror}: {error.filename or 'the data root'}; make room (./run.sh gc) or rights there, or set SYNTHLOOM_DATA=FOLDER",
             file=sys.stderr,
         )
         return 2
 
 
-def _help() -> int:
+def _wants_help(words: Sequence[str]) -> bool:
+    return any(word in ("-h", "--help") for word in words) or words[:1] == ["help"]
+
+
+def _help(words: Sequence[str]) -> int:
+    """Teach what is asked about: everything, a command, a flow, or a flow's setting."""
+    from cli import help as teaching
     from cli.flows import FLOWS
 
-    print(HELP.format(flows="".join(f"  {name:<14} {text}\n" for name, text in FLOWS.items())))
+    asked = [word for word in words if word not in ("-h", "--help", "help") and "=" not in word]
+    if not asked:
+        print(teaching.overview())
+    elif asked[0] in teaching.COMMANDS:
+        print(teaching.of_command(asked[0]))
+    elif asked[0] in FLOWS:
+        from cli import flow_help
+
+        print(flow_help.of_flow(asked[0], asked[1] if len(asked) > 1 else ""))
+    else:
+        raise SynthloomError(f"no such flow or command: {asked[0]!r}; {nearest(asked[0], [*FLOWS, *COMMANDS])}; see ./run.sh --help")
     return 0
 
 
@@ -77,7 +75,7 @@ def _take(words: list[str], flag: str, with_value: bool = False) -> list[str]:
         position = words.index(flag)
         words.pop(position)
         if with_value and position >= len(words):
-            raise SynthloomError(f"{flag} needs a value")
+            raise SynthloomError(f"{flag} needs a value; ./run.sh COMMAND --help says which")
         found.append(words.pop(position) if with_value else flag)
     return found
 
@@ -207,11 +205,12 @@ def _status(words: list[str]) -> int:
 
 
 def _export(words: list[str]) -> int:
-    from core import export, places, runs
+    from core import places, runs
+    from core.datasets import export
 
     kinds, outputs = _take(words, "--to", with_value=True), _take(words, "--output", with_value=True)
     if len(words) != 1 or len(kinds) != 1:
-        raise SynthloomError("usage: ./run.sh export RUN --to csv|audiofolder|webdataset [--output DIR]; RUN is an id from status, or last")
+        raise usage("export")
     root = places.data_root()
     run = runs.load(root, words[0])
     target = places.caller_path(outputs[0]) if outputs else root / "exports" / f"{run.run_id}-{kinds[0]}"
@@ -220,9 +219,115 @@ def _export(words: list[str]) -> int:
     return 0
 
 
+def _publish(words: list[str]) -> int:
+    from cli import datasets
+    from core.errors import InvalidValueError
+
+    as_json, forms = bool(_take(words, "--json")), _take(words, "--to", with_value=True)
+    names, keeps = _take(words, "--as", with_value=True), _take(words, "--keep", with_value=True)
+    if len(words) != 1 or len(names) != 1:
+        raise usage("publish")
+    if keeps and not (keeps[-1].isdigit() and int(keeps[-1])):
+        raise InvalidValueError("no number of versions", where="publish --keep", allowed="1 or more", received=keeps[-1])
+    keep = int(keeps[-1]) if keeps else datasets.KEEP
+    _print(as_json, *datasets.publish(words[0], names[0], forms[-1] if forms else datasets.FORM, keep))
+    return 0
+
+
+def _datasets(words: list[str]) -> int:
+    from cli import datasets
+
+    as_json = bool(_take(words, "--json"))
+    _refuse_rest(words)
+    _print(as_json, *datasets.listed())
+    return 0
+
+
+def _diff(words: list[str]) -> int:
+    from cli import datasets
+
+    as_json = bool(_take(words, "--json"))
+    if not 1 <= len(words) <= 3:
+        raise usage("diff")
+    _print(as_json, *datasets.diff(*words))
+    return 0
+
+
+def _verify(words: list[str]) -> int:
+    from cli import datasets
+
+    as_json = bool(_take(words, "--json"))
+    if len(words) != 1:
+        raise usage("verify")
+    value, text = datasets.verify(words[0])
+    _print(as_json, value, text)
+    return 0 if value["ok"] else 1
+
+
+def _push(words: list[str]) -> int:
+    from cli import datasets
+
+    as_json, public = bool(_take(words, "--json")), bool(_take(words, "--public"))
+    if len(words) != 2:
+        raise usage("push")
+    _print(as_json, *datasets.push(words[0], words[1], public))
+    return 0
+
+
+def _pull(words: list[str]) -> int:
+    from cli import datasets
+
+    as_json, names = bool(_take(words, "--json")), _take(words, "--as", with_value=True)
+    if len(words) != 1:
+        raise usage("pull")
+    _print(as_json, *datasets.pull(words[0], names[-1] if names else ""))
+    return 0
+
+
+def _gc(words: list[str]) -> int:
+    from cli import gc
+    from core.gc import DAYS, KEEP_RUNS
+
+    as_json, yes, caches = bool(_take(words, "--json")), bool(_take(words, "--yes")), bool(_take(words, "--caches"))
+    look = bool(_take(words, "--dry-run"))
+    days, keep_runs = _number(words, "gc", "--days", DAYS), _number(words, "gc", "--keep-runs", KEEP_RUNS)
+    if words:
+        raise usage("gc")
+    state = gc.collect(days, int(keep_runs), caches=caches, yes=yes and not look)
+    _print(as_json, state, gc.as_text(state))
+    return 0
+
+
+def _number(words: list[str], command: str, flag: str, otherwise: float) -> float:
+    from core.errors import InvalidValueError
+
+    given = _take(words, flag, with_value=True)
+    try:
+        return float(given[-1]) if given else otherwise
+    except ValueError as error:
+        raise InvalidValueError("not a number", where=f"{command} {flag}", allowed="0 or more", received=given[-1]) from error
+
+
+def _completion(words: list[str]) -> int:
+    from cli import completion
+
+    if len(words) != 1:
+        raise usage("completion")
+    print(completion.script(words[0]))
+    return 0
+
+
+def _complete(words: list[str]) -> int:
+    from cli import completion
+
+    print("\n".join(completion.candidates(words)))
+    return 0
+
+
 def _bench(words: list[str]) -> int:
     from benchmarks.run import chosen, run_benchmarks
     from cli import server, settings
+    from core import places
 
     as_json = bool(_take(words, "--json"))
     wanted = chosen(words)
@@ -231,12 +336,21 @@ def _bench(words: list[str]) -> int:
     server.wait(prefect_server)
     os.environ.update(settings.prefect_environment(prefect_server.api_url, console="CRITICAL"))
     try:
-        figures, text = run_benchmarks(wanted)
+        figures = run_benchmarks(
+            wanted, places.data_root(), lambda text: print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+        )
     finally:
         if started_here:
             server.stop()
-    _print(as_json, figures, text)
+    if as_json:
+        print(json.dumps([{**one, "figure": one["figure"] if one["figure"] == one["figure"] else None} for one in figures], indent=1))
     return 0 if all(figure["holds"] for figure in figures) else 1
+
+
+def _pages(words: list[str]) -> int:
+    from cli import pages
+
+    return pages.command(words)
 
 
 def _test(words: list[str]) -> int:
@@ -247,7 +361,8 @@ def _test(words: list[str]) -> int:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "plan": _plan, "setup": _setup, "doctor": _doctor, "up": _up, "down": _down, "deploy": _deploy, "status": _status,
-    "export": _export, "bench": _bench, "test": _test,
+    "export": _export, "publish": _publish, "datasets": _datasets, "diff": _diff, "verify": _verify, "push": _push, "pull": _pull,
+    "bench": _bench, "test": _test, "pages": _pages, "gc": _gc, "completion": _completion, "__complete": _complete,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any, TextIO
 
+from core.context import CLIPS_MADE, CLIPS_REUSED
 from core.graph import Step
 
 PLAIN_EVERY_S = 15.0
@@ -41,7 +42,8 @@ class Console:
             self._on_progress(step, event)
         elif kind == "published":
             self._progress.pop(step.label, None)
-            self.line(f"{self._clock()}  ✓ {step.label}  {summary(event['result'])}  ({event['usage']['wall_s']:.0f} s)")
+            usage = event["usage"]
+            self.line(f"{self._clock()}  ✓ {step.label}  {summary(event['result'])}  ({usage['wall_s']:.0f} s{taken_over(usage)})")
         elif kind == "error":
             self._progress.pop(step.label, None)
             self.line(f"{self._clock()}  ✗ {step.label}: {event.get('message')}")
@@ -72,6 +74,12 @@ class Console:
             width = shutil.get_terminal_size().columns - 1
             self._stream.write(f"{self._clock()}    {'  ·  '.join(self._progress.values())}"[:width])
             self._stream.flush()
+
+
+def taken_over(usage: dict[str, float]) -> str:
+    """Return how many of a step's clips came from earlier outputs, where some did."""
+    reused, made = int(usage.get(CLIPS_REUSED, 0)), int(usage.get(CLIPS_MADE, 0))
+    return f"; {made} clips made, {reused} taken over" if reused else ""
 
 
 def summary(result: dict[str, Any]) -> str:

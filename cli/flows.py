@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core import config
 from core.errors import InvalidValueError, nearest
-from core.graph import FlowPlan
-from core.keys import FileDigests
-from core.store import Store
+
+if TYPE_CHECKING:
+    from core.graph import FlowPlan
+    from core.store import Store
 
 FLOWS = {
     "synthio": "synthetic augmentation of a small labelled set, measured against the gold clips alone",
@@ -45,6 +45,9 @@ def prepare(flow: str, words: Sequence[str], files: Sequence[Path], data_root: P
     """
     if flow not in FLOWS:
         raise InvalidValueError("no such flow or command", where="./run.sh", received=flow, hint=nearest(flow, FLOWS))
+    from core import config  # the names alone must be quick: help and completion ask for them
+    from core.keys import FileDigests
+
     module = importlib.import_module(f"flows.{flow}.graph")
     translate = getattr(module, "translate", list)  # a flow may take words of a predecessor
     resolved = config.resolve(module.CONFIG, flow, translate(words), files)

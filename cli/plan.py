@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from core import devices
+from core import devices, donors
 from core.graph import Graph, Step
 from core.store import Store
 
@@ -47,7 +47,7 @@ def _plan_step(step: Step, store: Store, history: list[dict[str, Any]], running:
     if store.done(name, step.key) and name not in force:
         return PlannedStep(step.label, step.output, UP_TO_DATE, "same request, inputs, code and environment", 0, step.shards, 0.0)
     finished = len(store.done_shards(name, step.key)) if step.stage.sharded and name not in force else 0
-    why = "forced" if name in force else _why(step, store, running)
+    why = "forced" if name in force else _why(step, store, running) + _lent(step, store)
     estimate = _estimate(name, step.shards, finished, history)
     return PlannedStep(step.label, step.output, "resume" if finished else "run", why, finished, step.shards, estimate)
 
@@ -65,6 +65,12 @@ def _why(step: Step, store: Store, running: set[str]) -> str:
     then, now = newest.identity.get("request", {}), step.identity["request"]
     changed += [f"request.{name}" for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     return "changed since the last run: " + ", ".join(changed) if changed else "its output is gone"
+
+
+def _lent(step: Step, store: Store) -> str:
+    """Say that a step need not make every clip, where earlier outputs may lend some; the estimate knows nothing of it."""
+    found = len(donors.find(store, step))
+    return f"; {found} earlier output{'s' if found > 1 else ''} may lend clips" if found else ""
 
 
 def _estimate(name: str, shards: int, finished: int, history: list[dict[str, Any]]) -> float | None:

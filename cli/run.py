@@ -14,6 +14,7 @@ from cli import flows, pages, plan, server, services, settings
 from cli.console import Console
 from core import devices, environments, places, runs
 from core.contract import to_dict
+from core.errors import NotPublishedError
 from core.store import Store
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -44,15 +45,18 @@ def _show_again(planned: flows.Planned, store: Store, console: Console) -> int:
 
 
 def _show_result(planned: flows.Planned, store: Store, console: Console, ui_url: str) -> None:
-    _, stage, key = planned.plan.report.split("/")
-    done = store.done(stage, key)
-    assert done is not None
-    console.line()
-    console.line(planned.show(done.result))
+    parts = planned.plan.report.split("/")
+    if parts[0] == "stages":
+        done = store.done(parts[1], parts[2])
+        assert done is not None
+        console.line()
+        console.line(planned.show(done.result))
     console.line()
     if ui_url:
         console.line(f"run in the Prefect UI   {ui_url}")
-    console.line(f"page to look and listen {store.root / planned.plan.report / 'index.html'}")
+    page = store.root / planned.plan.report / "index.html"
+    if page.is_file():
+        console.line(f"page to look and listen {page}")
     if said := planned.finish(store):
         console.line(said)
 
@@ -96,6 +100,9 @@ def _start(planned: flows.Planned, store: Store, console: Console, command: str,
         prefect_flow(
             config=to_dict(planned.config), data_root=str(store.root), cwd=str(places.caller_path(".")), command=command,
         )  # fmt: skip
+    except NotPublishedError as error:
+        console.line(str(error))
+        return EXIT_FAILED
     except Exception as error:
         console.line(f"failed: {error}")
         console.line("the same command resumes it; ./run.sh status shows all runs")

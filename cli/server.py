@@ -96,7 +96,8 @@ def start() -> Server:
     if found:
         return found
     if os.environ.get("PREFECT_API_URL"):
-        raise ServiceError(f"PREFECT_API_URL={os.environ['PREFECT_API_URL']} does not answer; start that server or unset the variable")
+        hint = "start that server, or unset PREFECT_API_URL and ./run.sh up starts one"
+        raise ServiceError(f"PREFECT_API_URL={os.environ['PREFECT_API_URL']} does not answer; {hint}")
     starting = services.running(NAME)
     if starting:
         return Server(starting["api_url"], int(starting["pid"]))  # another command started it a moment ago
@@ -122,7 +123,9 @@ def wait(server: Server) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while not answers(server.api_url):
         if server.pid and not services.alive(server.pid):
-            raise ServiceError(f"the Prefect server ended while starting; {services.log_tail(NAME)}")
+            raise ServiceError(
+                f"the Prefect server ended while starting; ./run.sh down and ./run.sh up try again; {services.log_tail(NAME)}"
+            )
         if time.monotonic() > deadline:
             raise ServiceError(f"the server at {server.api_url} did not answer within {START_LIMIT_S:g} s; {services.log_tail(NAME)}")
         time.sleep(0.2)
@@ -134,4 +137,4 @@ def stop() -> bool:
 
 
 def _wanted_port() -> int:
-    return int(os.environ.get("SYNTHLOOM_PORT", settings.DEFAULT_PORT))
+    return settings.port("SYNTHLOOM_PORT", settings.DEFAULT_PORT)

@@ -137,7 +137,7 @@ def wait(name: str, ready: Any, limit_s: float) -> None:
     deadline = time.monotonic() + limit_s
     while not ready():
         if running(name) is None:
-            raise ServiceError(f"{name} ended while starting; {log_tail(name)}")
+            raise ServiceError(f"{name} ended while starting; ./run.sh down and ./run.sh up try again; {log_tail(name)}")
         if time.monotonic() > deadline:
             raise ServiceError(f"{name} did not come up within {limit_s:g} s; {log_tail(name)}")
         time.sleep(0.2)

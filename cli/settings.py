@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from core import keys
+from core.errors import InvalidValueError
 from core.places import data_root
 
 DEFAULT_PORT = 4200
@@ -16,6 +17,19 @@ WORK_POOL = "synthloom"
 def prefect_home() -> Path:
     """Return Prefect's folder: database, logs, profiles; below the data root, so that the user's own Prefect is left alone."""
     return data_root() / "prefect"
+
+
+def port(name: str, usual: int) -> int:
+    """Return the port that an environment variable names; ``usual`` where it is not set.
+
+    Raises:
+        InvalidValueError: it names none.
+    """
+    given = os.environ.get(name) or str(usual)
+    if not (given.isdigit() and int(given) < 65536):
+        hint = f"unset {name}, or give a free port; a port that is taken is replaced by a free one"
+        raise InvalidValueError("no port", where=name, allowed="0 … 65535, 0 for any", received=given, hint=hint)
+    return int(given)
 
 
 def auth_string() -> str:

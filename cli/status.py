@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cli import cluster, pages, server, services, worker
+from cli import cluster, gc, pages, server, services, worker
 from core import leases, places, runs, usage
 from core.store import Store
 
 SHOWN = 10
+DISK_LIMIT_S = 2.0
+"""How long a person waits for the disk to be counted."""
 
 
 def collect() -> dict[str, Any]:
     """Return the state of this data root and host as JSON-ready values."""
     root = places.data_root()
-    found = server.find()
+    found, (used, all_of_it) = server.find(), gc.by_kind(root, DISK_LIMIT_S)
     shown = [runs.load(root, run_id) for run_id in runs.ids(root)[-SHOWN:]]
     return {
         "server": found.ui_url if found else None,
         "data_root": str(root),
         "disk_free_gb": round(shutil.disk_usage(root).free / 1e9, 1),
+        "disk_used": used,
+        "disk_counted": all_of_it,
         "services": [name for name in (pages.NAME, worker.NAME, cluster.SCHEDULER) if services.running(name)],
         "slots_taken": taken_slots(),
         "runs": [
             {
-                "run_id": run.run_id, "title": run.title, "state": _state(run), "wall_s": run.wall_s, "peak_memory_mb": run.peak_memory_mb,
-                "report": str(root / run.report / "index.html"), "error": run.error,
+                "run_id": run.run_id, "title": run.title, "state": runs.state_now(run), "wall_s": run.wall_s,
+                "peak_memory_mb": run.peak_memory_mb, "report": str(root / run.report / "index.html"), "error": run.error,
             }
             for run in shown
         ],
     }  # fmt: skip
-
-
-def _state(run: runs.Run) -> str:
-    """A run that says it is running while its process is gone was killed."""
-    pid = run.extra.get("pid")
-    if run.state == "running" and pid:
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return "killed"
-        except PermissionError:
-            pass
-    return run.state
 
 
 def taken_slots() -> dict[str, int]:
@@ -83,6 +73,7 @@ def as_text(state: dict[str, Any]) -> str:
         f"server     {state['server'] or 'none; ./run.sh up starts one'}",
         f"beside it  {', '.join(state['services']) or 'nothing'}",
         f"data root  {state['data_root']}, {state['disk_free_gb']} GB free",
+        f"disk       {'' if state['disk_counted'] else 'at least '}{gc.kinds_as_text(state['disk_used'])}; ./run.sh gc says what can go",
         f"slots      {_slots_as_text(state['slots_taken'])}",
         "runs       " + ("newest last" if state["runs"] else "none yet; start with ./run.sh"),
     ]

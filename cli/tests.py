@@ -20,13 +20,20 @@ from core.errors import InvalidValueError
 AT_ONCE = 2
 ROOMS = {"audio_models": "presets", "presets": "presets", "renderer": "presets"}
 """Environments of tests of code that several stages share, and no stage alone."""
+FOLDERS = {"exchange": "exchange", "readers": "readers"}
+"""Environments of further folders below ``tests``: of programs that run in one of their own, and of libraries that only tests need."""
+
+
+APART = ("tests/integration",)
+"""Folders whose tests take long together: a pytest of their own, beside the others of their environment."""
+SEPARATOR = " · "
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one environment's pytest said."""
+    """What one group's pytest said."""
 
-    environment: str
+    group: str
     exit_code: int
     output: str
     passed: int
@@ -38,6 +45,8 @@ class Outcome:
 def environment_of(path: Path) -> str:
     """Return the environment a test file or folder runs in: a stage's own (or a room's) below ``tests/tasks``, else ``test``."""
     parts = path.resolve().relative_to(keys.ROOT).parts
+    if len(parts) > 1 and parts[0] == "tests" and parts[1] in FOLDERS:
+        return FOLDERS[parts[1]]
     if parts[:2] != ("tests", "tasks") or len(parts) < 3:
         return "test"
     if parts[2] in ROOMS:
@@ -46,7 +55,7 @@ def environment_of(path: Path) -> str:
 
 
 def grouped(paths: Sequence[Path]) -> dict[str, list[str]]:
-    """Sort test paths by environment; ``tests`` and ``tests/tasks`` are opened up first."""
+    """Sort test paths by environment (those of :data:`APART` also by folder); ``tests`` and ``tests/tasks`` are opened up first."""
     opened: list[Path] = []
     for path in paths:
         if path.resolve() == keys.ROOT / "tests":
@@ -59,8 +68,14 @@ def grouped(paths: Sequence[Path]) -> dict[str, list[str]]:
             opened.append(path)
     groups: dict[str, list[str]] = {}
     for path in opened:
-        groups.setdefault(environment_of(path), []).append(str(path))
+        groups.setdefault(_group(path), []).append(str(path))
     return groups
+
+
+def _group(path: Path) -> str:
+    """Return the name of the group that a path's tests run in: the environment, for those of :data:`APART` with the folder."""
+    own = next((folder for folder in APART if path.resolve().is_relative_to(keys.ROOT / folder)), "")
+    return environment_of(path) + (SEPARATOR + Path(own).name if own else "")
 
 
 def run_tests(words: Sequence[str]) -> int:
@@ -81,8 +96,11 @@ def run_tests(words: Sequence[str]) -> int:
     if not groups and not any(not word.startswith("-") for word in words):
         groups = grouped([keys.ROOT / "tests"])
     if not groups:
-        raise InvalidValueError("no tests there", where="test", allowed="files or folders below tests/", received=list(words))
-    for environment in [*environments.needed(), *groups]:  # integration tests start stages of every environment
+        raise InvalidValueError(
+            "no tests there", where="test", allowed="files or folders below tests/", received=list(words), hint="./run.sh test"
+        )
+    # Integration tests start stages of every environment.
+    for environment in [*environments.needed(), *(group.split(SEPARATOR)[0] for group in groups)]:
         environments.build(environment, lambda text: print(text, flush=True))
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -90,7 +108,8 @@ def run_tests(words: Sequence[str]) -> int:
     return _close(outcomes, time.monotonic() - started)
 
 
-def _run_group(environment: str, paths: list[str], options: list[str]) -> Outcome:
+def _run_group(group: str, paths: list[str], options: list[str]) -> Outcome:
+    environment = group.split(SEPARATOR)[0]
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="synthloom-test-") as scratch:
         report = Path(scratch) / "junit.xml"
@@ -102,8 +121,8 @@ def _run_group(environment: str, paths: list[str], options: list[str]) -> Outcom
         finished = subprocess.run(command, cwd=keys.ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
         passed, failed, skipped = _counts(report)
     text, seconds = finished.stdout + finished.stderr, time.monotonic() - started
-    outcome = Outcome(environment, finished.returncode, text, passed, failed, skipped, seconds)
-    print(f"── {environment}: {passed} passed, {failed} failed, {skipped} skipped in {outcome.seconds:.0f} s", flush=True)
+    outcome = Outcome(group, finished.returncode, text, passed, failed, skipped, seconds)
+    print(f"── {group}: {passed} passed, {failed} failed, {skipped} skipped in {outcome.seconds:.0f} s", flush=True)
     sys.stdout.write(outcome.output if finished.returncode else _short(outcome.output))
     sys.stdout.flush()
     return outcome
@@ -131,7 +150,7 @@ def _counts(report: Path) -> tuple[int, int, int]:
 
 def _close(outcomes: Sequence[Outcome], seconds: float) -> int:
     passed, failed = sum(o.passed for o in outcomes), sum(o.failed for o in outcomes)
-    broken = [o.environment for o in outcomes if o.exit_code not in (0, 5)]
+    broken = [o.group for o in outcomes if o.exit_code not in (0, 5)]
     print(f"tests took {seconds / 60:.1f} min" + (f"; not green: {', '.join(broken)}" if broken else ""))
     print(f"{passed} passed, {failed} failed, {sum(o.skipped for o in outcomes)} skipped")
     return 0 if passed and not failed and not broken else 1

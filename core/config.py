@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from core.errors import InvalidValueError, nearest
 from core.keys import ROOT
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def load_yaml(path: Path) -> DictConfig:
@@ -25,7 +26,8 @@ def load_yaml(path: Path) -> DictConfig:
         InvalidValueError: the file is missing, no YAML, or no mapping.
     """
     if not path.is_file():
-        raise InvalidValueError("no such file", where="config", allowed="a YAML file", received=str(path))
+        hint = "./run.sh plan FLOW --config FILE checks one; configs/ has examples"
+        raise InvalidValueError("no such file", where="config", allowed="a YAML file", received=str(path), hint=hint)
     try:
         loaded = OmegaConf.load(path)
     except Exception as error:  # PyYAML and OmegaConf raise several unrelated types
@@ -49,16 +51,16 @@ def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[P
         InvalidValueError: an unknown key, a wrong type, a missing file; with the nearest valid name.
     """
     folder = configs or ROOT / "configs"
-    words = [parse_override(word) for word in overrides]
+    words = [_or_help(flow, parse_override, word) for word in overrides]
     chosen = {key: value for key, value in words if key in ("dataset", "preset")}
     merged: Any = load_yaml(folder / f"{flow}.yaml")
     layers = [load_yaml(path) for path in files]
     for layer in layers:
         chosen = {key: str(layer.pop(key)) for key in ("dataset", "preset") if isinstance(layer.get(key), str)} | chosen
     if "dataset" in merged:
-        merged.dataset = load_choice(folder / "datasets", "dataset", chosen.get("dataset") or str(merged.dataset))
+        merged.dataset = _or_help(flow, load_choice, folder / "datasets", "dataset", chosen.get("dataset") or str(merged.dataset))
     if "preset" in chosen:
-        layers.insert(0, load_choice(folder / "presets", "preset", f"{flow}-{chosen['preset']}"))
+        layers.insert(0, _or_help(flow, load_choice, folder / "presets", f"{flow}-", chosen["preset"]))
     dotted = [f"{key}={value}" for key, value in words if key not in ("dataset", "preset")]
     try:
         for layer in layers:
@@ -66,8 +68,24 @@ def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[P
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(dotted))
         plain: Any = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise InvalidValueError(str(error).splitlines()[0], where=flow, allowed="key=value with dotted keys", received=dotted) from error
-    return build(cls, plain, flow)
+        hint = f"./run.sh {flow} --help lists the settings"
+        text = str(error).splitlines()[0]
+        raise InvalidValueError(text, where=flow, allowed="key=value with dotted keys", received=dotted, hint=hint) from error
+    try:
+        return build(cls, plain, flow)
+    except InvalidValueError as error:
+        if not error.where.startswith(f"{flow}."):
+            raise  # found by a dataclass, which knows no flow
+        above = error.where.split("[")[0].split(".")[1:-1]
+        raise error.with_hint(" ".join(["./run.sh", flow, "--help", ".".join(above)]).strip()) from None
+
+
+def _or_help(flow: str, act: Callable[..., R], *arguments: Any) -> R:
+    """Do something with a word of the command line; an error tells where a flow's words are listed."""
+    try:
+        return act(*arguments)
+    except InvalidValueError as error:
+        raise error.with_hint(f"./run.sh {flow} --help lists what there is") from None
 
 
 def as_command(flow: str, config: Any, configs: Path | None = None) -> str:
@@ -106,11 +124,18 @@ def parse_override(word: str) -> tuple[str, str]:
 
 
 def load_choice(folder: Path, kind: str, name: str) -> DictConfig:
-    """Read ``<folder>/<name>.yaml``; the error for an unknown name suggests the nearest one."""
-    path = folder / f"{name}.yaml"
+    """Read ``<folder>/<name>.yaml``; the error for an unknown name suggests the nearest one.
+
+    Args:
+        folder: of the files.
+        kind: what they are, ``dataset``; a word that ends with a hyphen is what their names begin with, ``synthio-``, of presets.
+        name: without that.
+    """
+    prefix = kind if kind.endswith("-") else ""
+    path = folder / f"{prefix}{name}.yaml"
     if not path.is_file():
-        known = [item.stem for item in folder.glob("*.yaml")]
-        raise InvalidValueError(f"no such {kind}", where=kind, received=name, hint=nearest(name, known))
+        known, what = [item.stem.removeprefix(prefix) for item in folder.glob(f"{prefix}*.yaml")], "preset" if prefix else kind
+        raise InvalidValueError(f"no such {what}", where=what, received=name, hint=nearest(name, known))
     return load_yaml(path)
 
 

@@ -16,6 +16,10 @@ from core import atomic
 
 SHARDS = "shards"
 SHARD_DONE = "shard.json"
+DONE = "done.json"
+"""The done record of a finished output; see :mod:`core.store`."""
+CLIPS_MADE, CLIPS_REUSED = "clips_made", "clips_reused"
+"""Metrics that a child counts its clips by; they become part of what the work cost, never of its result."""
 
 
 def print_human(event: str, values: dict[str, Any]) -> None:
@@ -38,6 +42,8 @@ class Context:
     """CPU threads to use; declared by the stage, so that results do not depend on the machine."""
     final: str = ""
     """Where the output will live, relative to the data root; what manifests must write as path prefix. See :meth:`published`."""
+    donors: tuple[str, ...] = ()
+    """Finished outputs of the same stage, relative to the data root, that clips may be taken over from. See :mod:`core.reuse`."""
     emit: Callable[[str, dict[str, Any]], None] = field(default=print_human)
     """Receives (event kind, values)."""
     _last_progress: float = field(default=0.0, repr=False)

@@ -47,6 +47,9 @@ class Stage:
     sharded: bool = False
     """Whether the work is cut into ``request.shards`` parts that are finished, recorded and resumed one by one. Its spec may define
     ``shard_costs(request)``, one relative cost per shard, so that long shards are started first."""
+    row_inputs: tuple[str, ...] = ()
+    """Request fields (dotted where nested) that name tables of which each row is worked on by itself. Where a request differs from a
+    finished one's in nothing but these and ``shards``, clips whose rows are the same are taken over from its output; :mod:`core.reuse`."""
 
 
 def external_path(**kwargs: Any) -> Any:

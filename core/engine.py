@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import atomic, devices, environments, keys, launcher, leases, shards
+from core import atomic, devices, donors, environments, keys, launcher, leases, shards
+from core.context import CLIPS_MADE, CLIPS_REUSED
 from core.contract import to_dict
 from core.devices import Device
 from core.errors import InvalidValueError, StageCrashed, StageFailed
@@ -23,6 +24,8 @@ from core.launcher import OutOfDeviceMemory, Usage, clean_environment, run_child
 from core.store import Done, Store
 
 Observer = Callable[[Step, dict[str, Any]], None]
+CLIPS = "clips.json"
+"""Clips that an attempt made and took over, where its stage counts them."""
 
 
 def ignore_events(step: Step, event: dict[str, Any]) -> None:
@@ -39,6 +42,8 @@ class Engine:
     lease_folder: Path | None = None
     stop: Callable[[], bool] = launcher.cancelled
     """Asked while waiting and while a child runs; True ends both."""
+    afresh: frozenset[str] = frozenset()
+    """Stages that take nothing over from earlier outputs: those a person wants done again (``force``)."""
 
     def parallel(self, step: Step) -> int:
         """Return how many children of this step's stage may run at the same time."""
@@ -167,23 +172,38 @@ class Engine:
             "--output", str(self.store.partial(stage.name, step.key)), "--data-root", str(self.store.root), "--final", step.output,
             "--device", device, *(["--shards", ",".join(map(str, wanted))] if wanted is not None else []),
         ]  # fmt: skip
+        given = [] if stage.name in self.afresh else donors.find(self.store, step)
+        command += ["--donors", ",".join(given)] if given else []
         visible = ",".join(card.uuid for card in cards if card.kind == "cuda")
-        usage = run_child(
-            command, title=step.label, environment=clean_environment(stage.cpu_threads, visible, self.store.root / "cache"),
-            log=folder / "output.log", time_limit_s=stage.time_limit_s, silence_limit_s=stage.silence_limit_s,
-            observer=lambda event: self.observe(step, event), descriptors=[*lease.descriptors, *locks], cwd=keys.ROOT,
-            stop=self.stop, gpus=len(cards),
-        )  # fmt: skip
+        counted: dict[str, float] = {}
+        try:
+            usage = run_child(
+                command, title=step.label, environment=clean_environment(stage.cpu_threads, visible, self.store.root / "cache"),
+                log=folder / "output.log", time_limit_s=stage.time_limit_s, silence_limit_s=stage.silence_limit_s,
+                observer=lambda event: self._heard(step, event, counted), descriptors=[*lease.descriptors, *locks], cwd=keys.ROOT,
+                stop=self.stop, gpus=len(cards),
+            )  # fmt: skip
+        finally:
+            if counted:  # also of a child that failed: the shards that it finished stay
+                atomic.write_json(folder / CLIPS, counted)
         atomic.write_json(folder / "usage.json", usage.__dict__)
         units = len(wanted) if wanted is not None else max(1, step.shards)
         self.store.remember_usage(stage.name, usage.__dict__, units if wanted is not None or not step.stage.sharded else 0)
 
+    def _heard(self, step: Step, event: dict[str, Any], counted: dict[str, float]) -> None:
+        """Hand an event on, and keep a child's latest count of the clips it made and took over."""
+        if event["event"] == "metric" and event.get("name") in (CLIPS_MADE, CLIPS_REUSED):
+            counted[event["name"]] = float(event["value"])
+        self.observe(step, event)
+
     def _total_usage(self, step: Step) -> dict[str, float]:
-        """Sum what all attempts of a step cost (peaks: the largest)."""
+        """Sum what all attempts of a step cost (peaks: the largest), and the clips that they made and took over."""
         total = dict.fromkeys((item.name for item in dataclasses.fields(Usage)), 0.0)
-        for path in sorted((self.store.root / "attempts" / step.stage.name / step.key).glob("*/usage.json")):
+        attempts = self.store.root / "attempts" / step.stage.name / step.key
+        for path in sorted([*attempts.glob("*/usage.json"), *attempts.glob(f"*/{CLIPS}")]):
             for name, value in json.loads(path.read_text()).items():
-                total[name] = max(total[name], value) if "peak" in name else round(total[name] + value, 3)
+                before = total.get(name, 0.0)
+                total[name] = max(before, value) if "peak" in name else round(before + value, 3)
         return total
 
 
@@ -215,6 +235,8 @@ def forget_forced(store: Store, graph: Iterable[Step], force: Iterable[str]) -> 
 def forget(store: Store, step: Step) -> None:
     """Set a step's published and half-done output aside so that it is done again (``force``); nothing is deleted before it is replaced."""
     shutil.rmtree(store.partial(step.stage.name, step.key), ignore_errors=True)
+    for path in (store.root / "attempts" / step.stage.name / step.key).glob(f"*/{CLIPS}"):
+        path.unlink()  # these clips are counted anew
     published = store.output(step.stage.name, step.key)
     if published.exists():
         store.set_aside(published)

@@ -47,7 +47,9 @@ def python(name: str, root: Path = ROOT) -> Path:
         InvalidValueError: no environment of that name is defined.
     """
     if name not in names(root):
-        raise InvalidValueError("no such environment", where="environment", received=name, hint=nearest(name, names(root)))
+        raise InvalidValueError(
+            "no such environment", where="environment", received=name, hint=f"{nearest(name, names(root))}; ./run.sh doctor lists them"
+        )
     return root / "envs" / name / ".venv" / "bin" / "python"
 
 

@@ -31,6 +31,11 @@ class InvalidValueError(SynthloomError, ValueError):
         super().__init__("; ".join(parts))
         self.where = where
 
+    def with_hint(self, hint: str) -> InvalidValueError:
+        """Add what to do next, by somebody who knows the command, and return the error."""
+        self.args = (f"{self.args[0]}; {hint}",)
+        return self
+
 
 class StageFailed(SynthloomError):
     """The stage ran and raised; the message carries the child's own traceback."""
@@ -46,6 +51,10 @@ class StageTimeout(SynthloomError):
 
 class StageCancelled(SynthloomError):
     """The run was stopped from outside and the child was killed with it."""
+
+
+class NotPublishedError(SynthloomError):
+    """A guard refused a new version of a published dataset; the work is done and kept, the last version stays."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

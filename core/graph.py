@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,16 @@ class Graph:
         step = Step(spec.STAGE, request, keys.key_of(identity), label or stage_name, identity, parents)
         return self._steps.setdefault(step.output, step)
 
+    def leading_to(self, outputs: Iterable[str]) -> Graph:
+        """Return the steps that make some outputs: their own and all those that these read, directly or not, in the same order."""
+        wanted = set(outputs)
+        for output, step in reversed(self._steps.items()):
+            if output in wanted:
+                wanted.update(step.parents)
+        part = Graph(self._digests)
+        part._steps = {output: step for output, step in self._steps.items() if output in wanted}
+        return part
+
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps.values())
 
@@ -79,6 +89,6 @@ class FlowPlan:
     name: str
     """Short name for the run id: the dataset."""
     report: str
-    """Output of the step that makes the page."""
+    """Output of the step that makes the page, or where the flow itself leaves one: a folder relative to the data root."""
     exports: list[str]
     """Dataset folders that ``export`` takes out."""

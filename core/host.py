@@ -89,6 +89,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, default=Path(os.environ.get("SYNTHLOOM_DATA", "data")))
     parser.add_argument("--final", default="", help="where the output will be published, relative to the data root")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--donors", default="", help="comma-separated finished outputs of the stage that clips may be taken over from")
     parser.add_argument("--shards", default=None, help="comma-separated shard numbers; without it all shards, then the combining run")
     return parser.parse_args(arguments)
 
@@ -134,6 +135,7 @@ def main(arguments: list[str]) -> int:
         context = Context(
             output=options.output.resolve(), data_root=data_root, device=options.device, threads=spec.STAGE.cpu_threads,
             final=options.final or os.path.relpath(options.output.resolve(), data_root), emit=emit,
+            donors=tuple(part for part in options.donors.split(",") if part),
         )  # fmt: skip
         shards = None if options.shards is None else [int(part) for part in options.shards.split(",") if part]
         result = execute(spec.STAGE, request, context, shards)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from core.errors import InvalidValueError
 from core.keys import ROOT
 
 
 def data_root(given: str = "") -> Path:
-    """Return the one folder that results land under: ``given``, else ``SYNTHLOOM_DATA``, else ``./data`` of the checkout."""
+    """Return the one folder that results land under: ``given``, else ``SYNTHLOOM_DATA``, else ``./data`` of the checkout.
+
+    Raises:
+        InvalidValueError: there is a file of that name, or above it.
+    """
     root = caller_path(given or os.environ.get("SYNTHLOOM_DATA") or str(ROOT / "data"))
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        hint = "set SYNTHLOOM_DATA=FOLDER; ./run.sh doctor checks it"
+        raise InvalidValueError("is no folder", where="data root", allowed="a folder", received=str(root), hint=hint) from error
     return root
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +47,19 @@ class Run:
         return None if self.finished_at is None else round(self.finished_at - self.started_at, 1)
 
 
+def state_now(run: Run) -> str:
+    """Return a run's state; one that says it is running while its process on this host is gone was ``killed``."""
+    pid = run.extra.get("pid")
+    if run.state == "running" and pid:
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return "killed"
+        except PermissionError:
+            pass
+    return run.state
+
+
 def folder(root: Path, run_id: str) -> Path:
     """Return a run's folder."""
     return root / "runs" / run_id
@@ -62,8 +79,23 @@ def new_id(root: Path, flow: str, name: str) -> str:
 
 
 def save(root: Path, run: Run) -> None:
-    """Write a run's record atomically."""
-    atomic.write_json(folder(root, run.run_id) / RECORD, asdict(run))
+    """Write a run's record atomically; waits while ``gc`` decides what no run needs."""
+    with _register(root, fcntl.LOCK_SH):
+        atomic.write_json(folder(root, run.run_id) / RECORD, asdict(run))
+
+
+def none_begins(root: Path) -> AbstractContextManager[None]:
+    """Return a context in which no run is recorded: those that begin wait for its end."""
+    return _register(root, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _register(root: Path, mode: int) -> Iterator[None]:
+    path = root / "locks" / "runs"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, mode)
+        yield
 
 
 def load(root: Path, run_id: str) -> Run:
@@ -76,7 +108,7 @@ def load(root: Path, run_id: str) -> Run:
     matches = [known[-1]] if run_id in ("last", "latest") and known else [name for name in known if name == run_id]
     matches = matches or [name for name in known if name.startswith(run_id)]
     if len(matches) != 1:
-        hint = nearest(run_id, known) if known else "nothing ran yet; start with ./run.sh"
+        hint = f"{nearest(run_id, known[-10:])}; ./run.sh status lists them" if known else "nothing ran yet; start with ./run.sh"
         raise InvalidValueError("no such run", where="run", received=run_id, hint=hint)
     return Run(**json.loads((folder(root, matches[0]) / RECORD).read_text()))
 

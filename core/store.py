@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from core import atomic, keys
-from core.context import SHARD_DONE, SHARDS
+from core.context import DONE, SHARD_DONE, SHARDS
 from core.errors import StageCancelled, StageCrashed
 from core.host import RESULT
 from core.locks import try_lock
 
-DONE = "done.json"
 LOCK_POLL_S = 0.05
 
 
@@ -38,7 +37,7 @@ class Done:
     identity: dict[str, Any]
     """What the key was made of."""
     usage: dict[str, float]
-    """wall_s, cpu_s, peak_memory_mb, summed (peak: maximum) over all children."""
+    """wall_s, cpu_s, peak_memory_mb, summed (peak: maximum) over all children; of stages that count them, clips_made and clips_reused."""
     files: dict[str, str]
     """SHA-256 by path relative to the output folder."""
     finished_at: float
@@ -106,9 +105,9 @@ class Store:
         """Remove the shards of finished work: they are combined by now, and a shard's record has no meaning once the whole is done."""
         shutil.rmtree(self.output(stage, key) / SHARDS, ignore_errors=True)
 
-    def set_aside(self, folder: Path) -> None:
-        """Rename a folder out of the way, where nothing takes it for data."""
-        folder.rename(folder.with_name(f"{folder.name}.unrecorded-{os.getpid()}-{time.time_ns()}"))
+    def set_aside(self, folder: Path) -> Path:
+        """Rename a folder out of the way, where nothing takes it for data, and return its new path."""
+        return folder.rename(folder.with_name(f"{folder.name.partition('.')[0]}.unrecorded-{os.getpid()}-{time.time_ns()}"))
 
     @contextmanager
     def locked(self, stage: str, key: str, part: str = "whole", stop: Callable[[], bool] = lambda: False) -> Iterator[int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from core import places
 from core.errors import InvalidValueError
 from core.graph import Graph
 from tasks.import_dataset import spec as import_dataset
@@ -27,6 +28,8 @@ class Dataset:
     """Table of the validation clips, where the splits come in tables of their own."""
     test_csv: str = ""
     """Table of the test clips, likewise."""
+    published: str = ""
+    """A dataset that was published or pulled here, ``NAME`` or ``NAME@VERSION``; stands in place of ``root`` and ``csv``."""
     layout: Literal["", "hear", "esc50", "urbansound8k", "vivae", "nsynth", "crema_d", "fsd50k", "vocal_imitation", "libricount"] = ""
     """The published layout of a dataset that has no such table; then there is no ``csv``."""
     metric: Literal["", "accuracy", "mAP"] = ""
@@ -43,6 +46,9 @@ class Dataset:
     """Columns, folds and checks."""
 
     def __post_init__(self) -> None:
+        if self.published and (self.root or self.layout or self.csv):
+            hint = "leave out root, csv and layout, or published"
+            raise InvalidValueError("two datasets", where="dataset.published", allowed="one of them", received=self.published, hint=hint)
         if self.layout and (self.csv or self.val_csv or self.test_csv):
             hint = "a layout brings its own table: leave one of them empty"
             raise InvalidValueError("two tables", where="dataset.layout", allowed="a layout or a csv", received=self.layout, hint=hint)
@@ -54,12 +60,18 @@ DEMO = Dataset(name="demo", prepare=prepare.Settings(split_column="split"))
 
 def prepared_dataset(graph: Graph, dataset: Dataset, cwd: Path) -> str:
     """Add the steps up to the checked manifest; return its folder."""
+    if dataset.published:
+        from core.datasets.export import TABLE  # brings pandas, which those who only read the settings need not wait for
+
+        folder = published_folder(dataset.published)
+        return graph.add("prepare", prepare.Request(csv=str(folder / TABLE), root=str(folder), settings=dataset.prepare)).output
     if dataset.root:
         root = (cwd / Path(dataset.root).expanduser()).resolve()
         tables = {name: getattr(dataset, name) for name in ("csv", "val_csv", "test_csv")}
         for name, path in (("dataset.root", root), *((f"dataset.{name}", root / table) for name, table in tables.items() if table)):
             if not path.exists():
                 hint = "set dataset.root=FOLDER" if name == "dataset.root" else "the table's path is relative to dataset.root"
+                hint += "; docs/first_hour.md has an example"
                 raise InvalidValueError("no such file or folder", where=name, allowed="an existing path", received=str(path), hint=hint)
         files = {name: str(root / table) if table else "" for name, table in tables.items()}
         if dataset.layout:
@@ -67,7 +79,27 @@ def prepared_dataset(graph: Graph, dataset: Dataset, cwd: Path) -> str:
             files["csv"] = f"{graph.add('import_dataset', request, f'import_dataset {dataset.name}').output}/clips.csv"
         return graph.add("prepare", prepare.Request(root=str(root), settings=dataset.prepare, **files)).output
     if dataset.csv or dataset.layout:
-        hint = "set dataset.root=FOLDER"
+        hint = f"type the command again with dataset.root=FOLDER; configs/datasets/{dataset.name}.yaml says what must be in it"
         raise InvalidValueError("missing", where="dataset.root", allowed="the folder with the audio", received=dataset.root, hint=hint)
     made = graph.add("synthesize_demo", synthesize_demo.Request(settings=dataset.synthesize)).output
     return graph.add("prepare", prepare.Request(csv=f"{made}/demo.csv", root=made, settings=dataset.prepare)).output
+
+
+def published_folder(text: str) -> Path:
+    """Return the folder of a published version, the present one where none is named.
+
+    Args:
+        text: ``NAME`` or ``NAME@VERSION``.
+
+    Raises:
+        InvalidValueError: there is no such version, or it holds no sound files of its own.
+    """
+    from core.datasets import versions  # likewise
+
+    folder = versions.find(places.data_root(), text)
+    form = versions.read(folder)["form"]
+    if form not in ("audiofolder", "lhotse"):
+        hint = "publish it as audiofolder: ./run.sh publish RUN --as NAME --to audiofolder"
+        allowed = "a version with sound files in folders: audiofolder or lhotse"
+        raise InvalidValueError("cannot be read from", where="dataset.published", allowed=allowed, received=form, hint=hint)
+    return folder

@@ -24,5 +24,6 @@ def existing(text: str, where: str, cwd: Path, *, file: bool = False) -> str:
     path = (cwd / Path(text).expanduser()).resolve()
     if not (path.is_file() if file else path.exists()):
         kinds = ("no such file", "an existing file") if file else ("no such file or folder", "an existing path")
-        raise InvalidValueError(kinds[0], where=where, allowed=kinds[1], received=str(path))
+        hint = f"relative paths begin in {cwd}, where ./run.sh was called"
+        raise InvalidValueError(kinds[0], where=where, allowed=kinds[1], received=str(path), hint=hint)
     return str(path)

@@ -83,7 +83,10 @@ class Runner:
                     hint="./run.sh up --cluster 2 starts a local one",
                 ) from error  # fmt: skip
             if not workers:
-                raise InvalidValueError("the cluster has no workers", where="cluster", allowed="at least one", received=self.cluster)
+                hint = "./run.sh up --cluster 2 starts some here; docs/operations.md says how on other machines"
+                raise InvalidValueError(
+                    "the cluster has no workers", where="cluster", allowed="at least one", received=self.cluster, hint=hint
+                )
             slots = [worker["resources"].get(self.RESOURCE) for worker in workers]
             self._resources = {self.RESOURCE: 1} if all(slots) else {}
             self.width = int(sum(slots)) if all(slots) else sum(worker["nthreads"] for worker in workers)
@@ -103,7 +106,9 @@ class Runner:
             return self._dask.submit(task_, parameters=parameters, wait_for=wait_for)  # type: ignore[no-any-return]
 
 
-def to_work(step: Step, store: Store, wanted_devices: str, heartbeat: Path | None = None) -> dict[str, Any]:
+def to_work(
+    step: Step, store: Store, wanted_devices: str, heartbeat: Path | None = None, afresh: bool = False
+) -> dict[str, Any]:  # fmt: skip
     """Return a step as JSON, complete enough to be done anywhere that shares the data root.
 
     Args:
@@ -111,11 +116,12 @@ def to_work(step: Step, store: Store, wanted_devices: str, heartbeat: Path | Non
         store: where its output goes.
         wanted_devices: the ``devices`` setting.
         heartbeat: of the run, where the work may be done out of its reach; see :mod:`core.heartbeat`.
+        afresh: whether it takes nothing over from earlier outputs.
     """
     return {
         "stage": step.stage.name, "request": to_dict(step.request), "key": step.key, "label": step.label, "identity": step.identity,
         "parents": list(step.parents), "data_root": str(store.root), "devices": wanted_devices,
-        "heartbeat": str(heartbeat or ""),
+        "heartbeat": str(heartbeat or ""), "afresh": afresh,
     }  # fmt: skip
 
 
@@ -126,7 +132,8 @@ def from_work(work: dict[str, Any]) -> tuple[Step, Engine]:
     step = Step(spec.STAGE, request, work["key"], work["label"], work["identity"], tuple(work["parents"]))
     store, found = Store(Path(work["data_root"])), devices.discover(work["devices"])
     stop = Watch(Path(work["heartbeat"])) if work.get("heartbeat") else launcher.cancelled
-    return step, Engine(store, found, observe=Reporter(), stop=stop)
+    afresh = frozenset([step.stage.name] if work.get("afresh") else [])
+    return step, Engine(store, found, observe=Reporter(), stop=stop, afresh=afresh)
 
 
 class Reporter:
@@ -214,7 +221,8 @@ def run_graph(
     for step in graph:
         if engine.store.done(step.stage.name, step.key):
             continue
-        work = to_work(step, engine.store, wanted_devices, heartbeat if place.cluster else None)
+        afresh = step.stage.name in engine.afresh
+        work = to_work(step, engine.store, wanted_devices, heartbeat if place.cluster else None, afresh)
         before = [futures[parent] for parent in step.parents if parent in futures]
         groups = engine.shard_groups(step, place.width)
         parts = [

@@ -24,6 +24,7 @@ from core.graph import FlowPlan
 from core.heartbeat import Heartbeat
 from core.keys import FileDigests
 from core.launcher import supervised
+from core.run_pages.write import write as write_run_pages
 from core.store import Store
 from flows.prefect_steps import Runner, quiet_console, run_graph
 
@@ -81,12 +82,17 @@ def run_body(flow: Flow, settings: Any, data_root: str = "", cwd: str = "", comm
     store = Store(root)
     with _recorded(flow.name, plan, root, command, config.to_yaml(checked)) as run, supervised(), Runner(checked.cluster) as runner:
         forget_forced(store, plan.graph, checked.force)
-        engine = Engine(store, devices.discover(checked.devices))
+        afresh = checked.force if checked.reuse else {step.stage.name for step in plan.graph}
+        found = devices.discover(checked.devices)
+        run.extra["devices"] = [device.label for device in found]
+        engine = Engine(store, found, afresh=frozenset(afresh))
         with Heartbeat(root / "runs" / run.run_id / "heartbeat") as beat:
             run_graph(plan.graph, engine, checked.devices, runner, beat.path)
-        if hasattr(flow.graph, "finish"):
-            get_run_logger().info(flow.graph.finish(checked, plan, store))
-        publish_artifacts(flow.name, plan, store)
+        try:
+            if hasattr(flow.graph, "finish"):
+                get_run_logger().info(flow.graph.finish(checked, plan, store))
+        finally:  # a version that was refused has a page, too
+            publish_artifacts(flow.name, plan, store)
     return f"{plan.report}/index.html"
 
 
@@ -96,10 +102,12 @@ def _recorded(name: str, plan: FlowPlan, root: Path, command: str, text: str) ->
     run = runs.Run(
         run_id=runs.new_id(root, name, plan.name), flow=name, title=plan.title, command=command, started_at=time.time(),
         steps=[{"label": step.label, "stage": step.stage.name, "output": step.output} for step in plan.graph],
-        report=plan.report, ui_url=ui_address(), extra={"pid": os.getpid(), "exports": plan.exports},
+        report=plan.report, ui_url=ui_address(),
+        extra={"pid": os.getpid(), "exports": plan.exports, "dataset": plan.name},
     )  # fmt: skip
     atomic.write_text(runs.folder(root, run.run_id) / runs.CONFIG, text)
     runs.save(root, run)
+    _list(root)
     for listener in _on_started:
         listener(run.ui_url)
     watch = usage.MemoryWatch()
@@ -116,6 +124,15 @@ def _recorded(name: str, plan: FlowPlan, root: Path, command: str, text: str) ->
     finally:
         run.finished_at, run.peak_memory_mb = time.time(), watch.peak_mb
         runs.save(root, run)
+        _list(root)
+
+
+def _list(root: Path) -> None:
+    """Write the index of all runs; that it cannot be written is no reason for a run to fail."""
+    try:
+        write_run_pages(root)
+    except Exception as error:
+        get_run_logger().warning("the index of all runs could not be written: %s; ./run.sh pages tries again", error)
 
 
 def ui_address() -> str:

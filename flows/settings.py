@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import itertools
-import textwrap
 import types
 import typing
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from core import fields
 
 T = TypeVar("T")
 
@@ -23,6 +21,8 @@ class RunSettings:
     """Stages to do again although they are done."""
     devices: str = ""
     """Devices to use, such as ``cuda:0`` or ``cpu``; empty: all there are."""
+    reuse: bool = True
+    """Whether stages take over clips of earlier outputs whose rows have not changed; the result is the same, made anew or not."""
     cluster: str = ""
     """Address of a Dask scheduler, ``tcp://host:port``, whose workers share the data root; empty: this machine."""
 
@@ -48,15 +48,10 @@ def as_form(cls: type[T]) -> type[T]:
 
 def _describe_inherited(cls: Any) -> None:
     """Give inherited fields their help text, since pydantic reads the docstrings of a class's own fields only."""
-    bases: list[Any] = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
-    for base in bases:
-        if base.__annotations__:
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-            assert isinstance(body, ast.ClassDef)
-            for statement, after in itertools.pairwise(body.body):
-                if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                    item = cls.__dataclass_fields__[ast.unparse(statement.target)]
-                    item.metadata = types.MappingProxyType({**item.metadata, "description": inspect.cleandoc(str(after.value.value))})
+    for base in [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]:
+        for name, text in fields.docstrings(base).items():
+            item = cls.__dataclass_fields__[name]
+            item.metadata = types.MappingProxyType({**item.metadata, "description": text})
 
 
 def _parts(hint: Any) -> list[Any]:
