@@ -214,8 +214,9 @@ def _export(words: list[str]) -> int:
     root = places.data_root()
     run = runs.load(root, words[0])
     target = places.caller_path(outputs[0]) if outputs else root / "exports" / f"{run.run_id}-{kinds[0]}"
-    table = export.collect(root, run.extra["exports"])
-    print(f"{len(table)} clips → {export.export(kinds[0], table, root, target)}")
+    with runs.none_removed(root):
+        table = export.collect(root, run.extra["exports"])
+        print(f"{len(table)} clips → {export.export(kinds[0], table, root, target)}")
     return 0
 
 

@@ -98,6 +98,8 @@ def build(name: str, report: Callable[[str], None], root: Path = ROOT) -> bool:
         report(f"{name}: building")
         version = (folder / ".python-version").read_text().strip()
         venv = folder / ".venv"
+        if venv.is_symlink() and (venv.resolve().parent / "requirements.txt").is_file():
+            venv.unlink()  # another checkout's, in which processes may be running: not ours to clear
         _uv(name, "venv", "--quiet", "--clear", "--python", version, str(venv))
         # sync takes the lock as it stands: what is excluded on purpose (excludes.txt) is not pulled in again.
         interpreter = str(venv / "bin" / "python")

@@ -6,13 +6,12 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import atomic
+from core import atomic, locks
 from core.errors import InvalidValueError, nearest
 
 RECORD = "run.json"
@@ -89,13 +88,13 @@ def none_begins(root: Path) -> AbstractContextManager[None]:
     return _register(root, fcntl.LOCK_EX)
 
 
-@contextmanager
-def _register(root: Path, mode: int) -> Iterator[None]:
-    path = root / "locks" / "runs"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        fcntl.flock(handle, mode)
-        yield
+def none_removed(root: Path) -> AbstractContextManager[None]:
+    """Return a context in which ``gc`` removes nothing: for what reads outputs without being a run."""
+    return _register(root, fcntl.LOCK_SH)
+
+
+def _register(root: Path, mode: int) -> AbstractContextManager[None]:
+    return locks.held(root / "locks" / "runs", mode)
 
 
 def load(root: Path, run_id: str) -> Run:

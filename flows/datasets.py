@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +63,10 @@ def prepared_dataset(graph: Graph, dataset: Dataset, cwd: Path) -> str:
     if dataset.published:
         from core.datasets.export import TABLE  # brings pandas, which those who only read the settings need not wait for
 
-        folder = published_folder(dataset.published)
-        return graph.add("prepare", prepare.Request(csv=str(folder / TABLE), root=str(folder), settings=dataset.prepare)).output
+        folder, settings = published_folder(dataset.published), dataset.prepare
+        if not (settings.split_column or settings.fold_column):
+            settings = replace(settings, split_column="split")  # its test clips stay test clips, also where it is a pool
+        return graph.add("prepare", prepare.Request(csv=str(folder / TABLE), root=str(folder), settings=settings)).output
     if dataset.root:
         root = (cwd / Path(dataset.root).expanduser()).resolve()
         tables = {name: getattr(dataset, name) for name in ("csv", "val_csv", "test_csv")}

@@ -81,6 +81,8 @@ def run_body(flow: Flow, settings: Any, data_root: str = "", cwd: str = "", comm
     digests.save()
     store = Store(root)
     with _recorded(flow.name, plan, root, command, config.to_yaml(checked)) as run, supervised(), Runner(checked.cluster) as runner:
+        if hasattr(flow.graph, "page_of"):
+            run.extra["page"] = ""  # it has none of its own until it has decided something
         forget_forced(store, plan.graph, checked.force)
         afresh = checked.force if checked.reuse else {step.stage.name for step in plan.graph}
         found = devices.discover(checked.devices)
@@ -92,6 +94,8 @@ def run_body(flow: Flow, settings: Any, data_root: str = "", cwd: str = "", comm
             if hasattr(flow.graph, "finish"):
                 get_run_logger().info(flow.graph.finish(checked, plan, store))
         finally:  # a version that was refused has a page, too
+            if hasattr(flow.graph, "page_of"):
+                run.extra["page"] = flow.graph.page_of(checked, store)
             publish_artifacts(flow.name, plan, store)
     return f"{plan.report}/index.html"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core import atomic, environments
-from core.datasets import addresses, verification, versions
+from core.datasets import addresses, listing, verification, versions
 from core.datasets.naming import PUBLISHED, SCHEMA, check_name, check_version
 from core.errors import InvalidValueError, SynthloomError
 from core.keys import ROOT
@@ -58,9 +58,9 @@ def push(folder: Path, address: str, report: Report, public: bool = False) -> di
 
 
 def pull(root: Path, address: str, name: str, report: Report) -> dict[str, Any]:
-    """Fetch a version to ``published/<name>/<version>`` and let ``current`` point at it.
+    """Fetch a version to ``published/<name>/<version>`` and let ``current`` point at it; one that is there already is verified.
 
-    It lies in ``.<version>.partial`` until every digest has been verified.
+    It lies in ``.<version>.partial`` until every digest has been verified; what is damaged here stays until then, and is then replaced.
 
     Args:
         root: the data root.
@@ -85,12 +85,23 @@ def pull(root: Path, address: str, name: str, report: Report) -> dict[str, Any]:
     partial = target.with_name(f".{version}.partial")
     with versions.alone(root, called):
         counted: dict[str, Any] = {"fetched": 0, "passed_over": 0, "bytes": 0}
-        if not target.exists():
+        damaged = target.exists() and bool(verification.verify(target))
+        if damaged:
+            _lend(target, partial)
+        if damaged or not target.exists():
             counted = _ask({"do": "pull", "address": source.text, "folder": str(partial)}, report)
             _check_whole(partial, version, source.text)
-            atomic.rename_folder(partial, target)
+            versions.replace(target, partial) if damaged else atomic.rename_folder(partial, target)
         versions.point(target.parent, target)
     return {"name": called, "version": version, "address": source.text, "folder": str(target), **counted}
+
+
+def _lend(target: Path, partial: Path) -> None:
+    """Give the files of a damaged version a second name in the copy to be, so that only those that are not whole are fetched."""
+    for path in [path for path in target.rglob("*") if path.is_file() and not path.is_symlink() and path.name != listing.LISTING]:
+        there = partial / path.relative_to(target)
+        if not there.exists():
+            atomic.link(path, there)
 
 
 def _check_whole(partial: Path, version: str, where: str) -> None:

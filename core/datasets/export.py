@@ -46,6 +46,10 @@ def every_row(root: Path, folders: Sequence[str]) -> pd.DataFrame:
     if not folders:
         hint = "a grid leaves by export_to=FOLDER, as Parquet, WebDataset (synthesize_grid.form) or .npz (synthesize_grid.npz)"
         raise InvalidValueError("made no dataset of single clips", where="export", allowed="a run of synthio", received="none", hint=hint)
+    gone = [folder for folder in folders if not (root / folder / manifest.FILE_NAME).is_file()]
+    if gone:
+        hint = "type the run's own command again: it makes what is missing; ./run.sh status lists the runs"
+        raise InvalidValueError("was removed since", where=gone[0], allowed="a finished output", received="none", hint=hint)
     joined = pd.concat([manifest.read(root / folder) for folder in folders], ignore_index=True)
     # Accepted rows stand last: a clip that one stage accepted and another rejected counts as accepted.
     ordered = joined.sort_values("status", key=lambda status: status == "accepted", kind="stable")

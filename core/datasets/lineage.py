@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -67,4 +67,12 @@ def _inherited(clip_id: str, parents: dict[str, list[str]], own: dict[str, dict[
         above = [parent for parent in parents.get(name, []) if parent not in seen]
         seen.update(above)
         pending += above
-    return [own[name] for name in pending if own.get(name)]
+    return [one for name in pending if own.get(name) for one in recordings(own[name])]
+
+
+def recordings(found: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the recordings that a clip's own attribution stands for: several where its table is that of a published dataset."""
+    counts = {found.get(name, "").count(attribution.BETWEEN) for name in attribution.COLUMNS}
+    if len(counts) > 1 or counts == {0}:
+        return [dict(found)]  # not what attribution.joined writes
+    return [{name: text for name, text in one.items() if text != attribution.UNKNOWN} for one in attribution.apart(found)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ FEW = 5
 NAMED = 10
 """A limit names at most so many classes."""
 GOLD = "gold"
+_BOUND = re.compile(r"(?<![a-z])nc(?![a-z])|non[- ]?commercial", re.IGNORECASE)
+"""How licences say that they exclude commercial use; ``licence`` has the letters, too."""
 
 
 def describe(table: pd.DataFrame, every: pd.DataFrame, form: str) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def known_limits(table: pd.DataFrame, credits: Sequence[Sequence[Mapping[str, st
         said.append(f"{made} of {total} clips are synthetic; what the model learnt from other clips is not attributed.")
     nameless = sum("unknown" in _licences(found) for found in credits)
     said += [f"The licence of {nameless} of {total} clips is not known."] if nameless else []
-    bound = sum(any(word in name.upper() for name in _licences(found) for word in ("NC", "NONCOMMERCIAL")) for found in credits)
+    bound = sum(any(_BOUND.search(name) for name in _licences(found)) for found in credits)
     said += [f"{bound} of {total} clips come from recordings whose licence excludes commercial use."] if bound else []
     said += ["It is a table only: the audio stays in the data root it was made in."] if form == "csv" else []
     return said

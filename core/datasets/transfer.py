@@ -215,7 +215,7 @@ def _fetch(remote: Remote, folder: Path, entry: Entry, where: str) -> None:
             temporary.replace(target)
             return
     temporary.unlink()
-    hint = "the file is damaged there: let the sender push again"
+    hint = "the file is damaged there: remove it there and let the sender push again, which sends what is missing"
     raise InvalidValueError("another digest", where=f"{where}/{entry.path}", allowed=entry.digest, received="other bytes", hint=hint)
 
 

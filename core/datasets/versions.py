@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core import atomic
+from core import atomic, locks, runs
 from core.datasets import card, export, listing, summary
 from core.datasets.naming import CURRENT, PUBLISHED, SCHEMA, check_name, check_version, is_name, is_version
 from core.errors import InvalidValueError, nearest
@@ -57,11 +56,11 @@ def publish(
     folder = root / PUBLISHED / name
     target = folder / version_of(sources, kind)
     with alone(root, name):
-        fresh = not target.exists()
+        before, fresh = current(folder), not target.exists()
         if fresh:
             _freeze(root, name, kind, sources, target, facts or {})
         point(folder, target)
-        _drop_old(folder, target, keep)
+        _drop_old(folder, target, before, keep)
     return target, fresh
 
 
@@ -70,9 +69,10 @@ def _freeze(root: Path, name: str, kind: str, sources: Sequence[str], target: Pa
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        every = export.every_row(root, sources)
-        table = export.collect(root, sources)
-        export.fill(kind, table, root, temporary)
+        with runs.none_removed(root):
+            every = export.every_row(root, sources)
+            table = export.collect(root, sources)
+            export.fill(kind, table, root, temporary)
         parent = current(target.parent)
         version = _described(name, kind, sources, target.name, parent.name if parent else "", facts)
         version |= {"captioned": int((table["caption"] != "").sum()), **summary.describe(table, every, kind)}
@@ -114,10 +114,7 @@ def _tellable(value: Any, clean: Callable[[Any], Any]) -> Any:
 @contextmanager
 def alone(root: Path, name: str) -> Iterator[None]:
     """Hold a published dataset for this process; another that publishes or fetches the same name waits."""
-    path = root / "locks" / PUBLISHED / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locks.held(root / "locks" / PUBLISHED / name):
         # Nobody else writes now: what a killed process left behind can go.
         for left in (root / PUBLISHED / name).glob(".*.tmp"):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() and not left.is_symlink() else left.unlink(missing_ok=True)
@@ -125,17 +122,42 @@ def alone(root: Path, name: str) -> Iterator[None]:
 
 
 def point(folder: Path, target: Path) -> None:
-    """Let ``current`` point at a version, in one step."""
+    """Let ``current`` point at a version, in one step; from then on it counts as the newest."""
+    os.utime(target)
     temporary = folder / f".{CURRENT}.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target.name)
     temporary.replace(folder / CURRENT)
 
 
-def _drop_old(folder: Path, target: Path, keep: int) -> None:
+def replace(target: Path, fresh: Path) -> None:
+    """Put a version's whole copy in the place of its damaged one; for who holds it (:func:`alone`)."""
+    doomed = _aside(target)
+    atomic.rename_folder(fresh, target)
+    shutil.rmtree(doomed)
+
+
+def remove(root: Path, name: str) -> None:
+    """Remove a published dataset with all its versions, if there is one."""
+    folder = root / PUBLISHED / name
+    if folder.is_dir():
+        with alone(root, name):
+            for version in versions(folder):
+                shutil.rmtree(_aside(version))
+            shutil.rmtree(folder)
+
+
+def _drop_old(folder: Path, target: Path, before: Path | None, keep: int) -> None:
+    """Remove versions, the oldest first; what was the present one until now goes last, whatever its date."""
     made = versions(folder)
-    for old in [item for item in made if item != target][: max(0, len(made) - keep)]:
-        shutil.rmtree(old)
+    others = [item for item in made if item not in (target, before)] + [item for item in made if item == before != target]
+    for old in others[: max(0, len(made) - keep)]:
+        shutil.rmtree(_aside(old))
+
+
+def _aside(version: Path) -> Path:
+    """Rename a version that is to go: what a kill leaves of it is no version, and is swept up later (:func:`alone`)."""
+    return version.rename(version.with_name(f".{version.name}.{os.getpid()}.tmp"))
 
 
 def versions(folder: Path) -> list[Path]:

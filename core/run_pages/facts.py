@@ -20,9 +20,10 @@ FINISHED = ("completed", "failed", "cancelled", "killed")
 def row(root: Path, run: runs.Run) -> dict[str, Any]:
     """Return a run's row of the index, addresses relative to ``runs/``; one whose page was removed has no address of it."""
     state = runs.state_now(run)
-    page = f"{run.report}/index.html"
+    page = f"{page_of(run)}/index.html" if page_of(run) else ""
     return {
-        "run_id": run.run_id, "flow": run.flow, "dataset": dataset(run), "title": run.title, "state": state, "command": run.command,
+        "run_id": run.run_id, "flow": run.flow, "dataset": dataset(run), "title": run.title, "state": state,
+        "command": redact.redactor()(run.command),
         "headline": headline(root, run) if state == "completed" else first_line(run.error), "started_at": run.started_at,
         "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.started_at)), "took": took(run.wall_s), "wall_s": run.wall_s,
         "devices": ", ".join(run.extra.get("devices", [])), "page": f"../{page}" if (root / page).is_file() else "", "ui_url": run.ui_url,
@@ -34,10 +35,17 @@ def dataset(run: runs.Run) -> str:
     return str(run.extra.get("dataset") or run.run_id.split("-", 2)[-1].removeprefix(f"{run.flow}-"))
 
 
+def page_of(run: runs.Run) -> str:
+    """Return the folder of a run's own page, where its flow says so another than that of the newest such run; relative to the data root."""
+    return str(run.extra.get("page", run.report))
+
+
 def headline(root: Path, run: runs.Run) -> str:
     """Return the finding of a run's report in its own words, score and interval included; empty where there is none."""
+    if not page_of(run):
+        return "nothing had changed"
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(json.loads((root / run.report / "result.json").read_text(encoding="utf-8")).get("headline", ""))
+        return str(json.loads((root / page_of(run) / "result.json").read_text(encoding="utf-8")).get("headline", ""))
     return ""
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core import atomic, runs
+from core import atomic, locks, redact, runs
 from core.gallery.page import render
 from core.run_pages import facts
 
@@ -20,8 +20,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write(root: Path, anew: bool = False) -> Path:
     """Write the index of all runs, and the page of every run that has none or whose record is newer (``anew``: of every run).
 
-    A damaged record is left out and named on the index: one bad file does not hide all other runs. Returns the index's path.
+    A damaged record is left out and named on the index: one bad file does not hide all other runs. Returns the index's path. Of several
+    at once each waits for the one before, so that the last one has read the newest records.
     """
+    with locks.held(root / "locks" / "pages"):
+        return _write(root, anew)
+
+
+def _write(root: Path, anew: bool) -> Path:
     rows, damaged = [], []
     for run_id in reversed(runs.ids(root)):
         try:
@@ -54,9 +60,10 @@ def _is_old(root: Path, run: runs.Run) -> bool:
 def _write_run(root: Path, run: runs.Run, row: dict[str, Any]) -> None:
     folder = runs.folder(root, run.run_id)
     settings = folder / runs.CONFIG
+    config = settings.read_text(encoding="utf-8") if settings.is_file() else json.dumps(run.extra, indent=1)
     text = render(
         "run.html", (TEMPLATES,), title=run.title, headlines=[row["headline"]] if row["headline"] else [], run=row,
-        steps=facts.steps(root, run), peak=f"{run.peak_memory_mb:,.0f}", command=run.command,
-        config=settings.read_text(encoding="utf-8") if settings.is_file() else json.dumps(run.extra, indent=1),
+        steps=facts.steps(root, run), peak=f"{run.peak_memory_mb:,.0f}", command=row["command"],
+        config=redact.redactor()(config),
     )  # fmt: skip
     atomic.write_text(folder / "index.html", text)

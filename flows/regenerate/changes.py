@@ -16,6 +16,7 @@ from core.store import Store
 COMPARED = ("label", "split", "fold", "caption", "bytes", "status")
 """What is compared of a row; ``bytes`` are the source file's."""
 READS = "what it reads"
+EARLIER = "made before, for an earlier version"
 _KEYS = re.compile(r"(stages/[a-z0-9_]+/)[0-9a-f]+")
 
 
@@ -107,8 +108,15 @@ def _rows(folder: Path) -> dict[str, dict[str, str]]:
     return rows
 
 
-def work(store: Store, steps: Iterable[Step], then: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what every step cost since the last version: up to date, or clips made and taken over, where its stage counts them."""
+def work(store: Store, steps: Iterable[Step], then: Sequence[Mapping[str, Any]], since: float = 0.0) -> list[dict[str, Any]]:
+    """Return what every step cost since the last version: up to date, or clips made and taken over, where its stage counts them.
+
+    Args:
+        store: with what was made.
+        steps: this version's.
+        then: the last version's, as :func:`recorded`.
+        since: when the last version was published, as Unix time: what was finished before, for a version before it, costs nothing now.
+    """
     outputs, table = {step["output"] for step in then}, []
     for step in steps:
         done = store.done(step.stage.name, step.key)
@@ -117,7 +125,7 @@ def work(store: Store, steps: Iterable[Step], then: Sequence[Mapping[str, Any]])
             "made": int(usage[CLIPS_MADE]) if CLIPS_MADE in usage else None,
             "taken_over": int(usage[CLIPS_REUSED]) if CLIPS_REUSED in usage else None, "wall_s": usage.get("wall_s"),
         }  # fmt: skip
-        fresh = step.output not in outputs
-        state = {"state": "made", **counted} if fresh else {"state": "up to date"}
+        fresh, before = step.output not in outputs, done is not None and done.finished_at < since
+        state = {"state": EARLIER} if fresh and before else {"state": "made", **counted} if fresh else {"state": "up to date"}
         table.append({"label": step.label, "stage": step.stage.name, **state})
     return table

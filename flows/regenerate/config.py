@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.contract import check_range
+from core.datasets.naming import check_name
+from core.errors import InvalidValueError
 from flows.settings import RunSettings
+
+CANDIDATE = ".candidate"
+"""Added to the dataset's name for a version that was refused; it is a published dataset like any other, to look into."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,8 @@ class Config(RunSettings):
 
     def __post_init__(self) -> None:
         check_range("keep", self.keep, 1, 10_000)
+        check_name(self.publish_as, "publish_as")
+        check_name(f"{self.publish_as}{CANDIDATE}", "publish_as")
+        if self.publish_as.endswith(CANDIDATE):
+            hint = "regenerate removes it when a version passes; name the dataset itself"
+            raise InvalidValueError("a refused version's name", where="publish_as", allowed="another", received=self.publish_as, hint=hint)

@@ -16,7 +16,7 @@ from core.store import Store
 from flows.regenerate import recipe, reports
 from flows.regenerate.config import Config
 from flows.regenerate.facts import measuring
-from flows.regenerate.publishing import decide
+from flows.regenerate.publishing import decide, written
 
 CONFIG = Config
 
@@ -55,6 +55,11 @@ def build_graph(config: Config, digests: FileDigests, cwd: Path, command: str) -
 def finish(config: Config, plan: FlowPlan, store: Store) -> str:
     """Publish what was made unless a guard refuses it, and return what to tell the person; errors as :func:`decide`."""
     return decide(config, plan, store)
+
+
+def page_of(config: Config, store: Store) -> str:
+    """Return the folder of the report that :func:`finish` wrote last, relative to the data root; empty where nothing had changed."""
+    return written(config, store)
 
 
 def show(result: dict[str, Any]) -> str:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
+import calendar
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from core import config as configuration
+from core import locks
 from core.contract import to_dict
-from core.datasets import comparison, export, versions
+from core.datasets import comparison, export, listing, versions
 from core.datasets.naming import CURRENT, PUBLISHED
 from core.errors import InvalidValueError, NotPublishedError
 from core.graph import FlowPlan
 from core.store import Store
 from flows.regenerate import changes, guards, recipe, reports
-from flows.regenerate.config import Config
+from flows.regenerate.config import CANDIDATE, Config
 from flows.regenerate.facts import facts_of
 from flows.regenerate.guards import Verdict
 
-CANDIDATE = ".candidate"
-"""Added to the dataset's name for a version that was refused; it is a published dataset like any other, to look into."""
-
-_said: dict[tuple[str, str], str] = {}
-"""What this process said of a version when it published it; the terminal asks once more after the Prefect flow did the work."""
+_said: dict[str, tuple[str, str]] = {}
+"""The version that this process published of a dataset, and what it said then: the terminal asks once more after the Prefect flow did the
+work, and must not publish again what another process has followed up on meanwhile."""
+_written: dict[str, str] = {}
+"""The folder of the report that this process wrote last of a dataset, relative to the data root."""
 
 
 def decide(config: Config, plan: FlowPlan, store: Store) -> str:
@@ -33,13 +35,26 @@ def decide(config: Config, plan: FlowPlan, store: Store) -> str:
         NotPublishedError: a guard fails; the candidate and the report stay, ``current`` still points at the last version.
         InvalidValueError: the steps made no dataset of single clips.
     """
-    root, name = store.root, config.publish_as
-    folder = root / PUBLISHED / name
-    last = versions.current(folder)
-    version = versions.version_of(plan.exports, config.to)
-    if last and last.name == version:
-        told = _said.get((str(folder), version), f"published already: {folder / CURRENT} → {version}; nothing has changed since")
+    folder, version = store.root / PUBLISHED / config.publish_as, versions.version_of(plan.exports, config.to)
+    said_of, told = _said.pop(str(folder), ("", ""))
+    if said_of == version:
         return told
+    _written[str(folder)] = ""
+    # Two that regenerate the same dataset decide one after the other, so that the second is held against the first one's version.
+    with locks.held(store.root / "locks" / "regenerate" / config.publish_as):
+        return _decide(config, plan, store, folder, version)
+
+
+def written(config: Config, store: Store) -> str:
+    """Return the folder of the report that this process wrote when it decided last, relative to the data root; empty without one."""
+    return _written.get(str(store.root / PUBLISHED / config.publish_as), "")
+
+
+def _decide(config: Config, plan: FlowPlan, store: Store, folder: Path, version: str) -> str:
+    root, name, last = store.root, config.publish_as, versions.current(folder)
+    if last and last.name == version:
+        told = f"published already: {folder / CURRENT} → {version}; nothing has changed since"
+        return told if reports.of_version(root, name, version) else f"{told}\n{_made_up(config, plan, store, last)}"
     before = _read(last)
     report = _report(config, plan, store, version, last if before else None)
     table = export.collect(root, plan.exports)
@@ -51,32 +66,59 @@ def decide(config: Config, plan: FlowPlan, store: Store) -> str:
     target, _ = versions.publish(root, name, config.to, plan.exports, max(2, config.keep), facts)
     _compare(report, last if before else None, target)
     versions.publish(root, name, config.to, plan.exports, config.keep)  # it is there: only what is too old goes
-    shutil.rmtree(root / PUBLISHED / f"{name}{CANDIDATE}", ignore_errors=True)
-    recipe.keep(config, root)
-    written = reports.save(root, name, {**report, "decision": reports.PUBLISHED_NOW})
-    _said[str(folder), version] = "\n".join([
-        reports.as_text(report), f"published: {folder / CURRENT} → {version}", f"report: {written / reports.PAGE}",
-    ])  # fmt: skip
-    return _said[str(folder), version]
+    versions.remove(root, f"{name}{CANDIDATE}")
+    with versions.alone(root, name):
+        recipe.keep(config, root)
+    page = _saved(root, name, {**report, "decision": reports.PUBLISHED_NOW})
+    said = "\n".join([reports.as_text(report), f"published: {folder / CURRENT} → {version}", f"report: {page}"])
+    _said[str(folder)] = (version, said)
+    return said
+
+
+def _made_up(config: Config, plan: FlowPlan, store: Store, present: Path) -> str:
+    """Write report and recipe of a version that has none: it was published by hand, or whoever published it was killed then and there."""
+    root, name = store.root, config.publish_as
+    parent = (_read(present) or {}).get("parent") or ""
+    before = next((item for item in versions.versions(present.parent) if item.name == parent), None)
+    report = {**_report(config, plan, store, present.name, before), "guards": []}
+    _compare(report, before, present)
+    with versions.alone(root, name):
+        recipe.keep(config, root)
+    return f"its report was missing: {_saved(root, name, {**report, 'decision': reports.PUBLISHED_NOW})}"
+
+
+def _saved(root: Path, name: str, report: dict[str, Any]) -> Path:
+    """Write a report and return its page."""
+    place = reports.save(root, name, report)
+    _written[str(root / PUBLISHED / name)] = place.relative_to(root).as_posix()
+    return place / reports.PAGE
 
 
 def _read(last: Path | None) -> dict[str, Any] | None:
-    """Return the last version's record; None for the first version, and for one by a synthloom that wrote no such record."""
-    try:
-        return versions.read(last) if last else None
-    except InvalidValueError:
+    """Return the last version's record; None for the first version, and for one by a synthloom that wrote no such record.
+
+    Raises:
+        InvalidValueError: the record is damaged, so that the guards would have nothing to judge by.
+    """
+    if last is None or not (last / listing.VERSION_FILE).is_file():
         return None
+    try:
+        return versions.read(last)
+    except InvalidValueError as error:
+        raise error.with_hint(f"or remove {last} and type the same command again: without a last version nothing is compared") from None
 
 
 def _report(config: Config, plan: FlowPlan, store: Store, version: str, last: Path | None) -> dict[str, Any]:
     """Return what is known before the guards have spoken."""
-    then = (reports.of_version(store.root, config.publish_as, last.name) or {}).get("steps", []) if last else []
-    now = changes.recorded(plan.graph)
+    told = (reports.of_version(store.root, config.publish_as, last.name) or {}) if last else {}
+    then, now = told.get("steps", []), changes.recorded(plan.graph)
+    since = calendar.timegm(time.strptime(told["time"][:15], reports.STAMP)) if told else 0.0
     return {
         "schema": 1, "name": config.publish_as, "version": version, "last": last.name if last else "", "flow": config.flow,
         "command": configuration.as_command("regenerate", config), "settings": list(config.settings), "exports": plan.exports,
         "changes": {"steps": changes.of_steps(then, now) if then else [], "rows": changes.of_rows(store.root, then, now)},
-        "work": changes.work(store, plan.graph, then), "facts": facts_of(plan, store), "steps": now, "difference": {}, "comparison": "",
+        "work": changes.work(store, plan.graph, then, since), "facts": facts_of(plan, store), "steps": now,
+        "difference": {}, "comparison": "",
     }  # fmt: skip
 
 
@@ -98,11 +140,11 @@ def _refused(
     name = config.publish_as
     candidate, _ = versions.publish(root, f"{name}{CANDIDATE}", config.to, plan.exports, 1, facts)
     _compare(report, last if report["last"] else None, candidate)
-    written = reports.save(root, name, {**report, "decision": reports.REFUSED, "candidate": str(candidate.relative_to(root))})
+    page = _saved(root, name, {**report, "decision": reports.REFUSED, "candidate": str(candidate.relative_to(root))})
     failed = [verdict for verdict in verdicts if verdict.holds is False]
     anyway = " ".join([report["command"], *(verdict.relax for verdict in failed)])
     stays = f"{name} stays at {last.name}" if last else f"there is no version of {name} yet"
     return NotPublishedError("\n".join([
         f"not published: {', '.join(verdict.guard for verdict in failed)} failed; {stays}", reports.as_text(report),
-        f"candidate: {candidate}", f"report: {written / reports.PAGE}", f"to publish it all the same: {anyway}",
+        f"candidate: {candidate}", f"report: {page}", f"to publish it all the same: {anyway}",
     ]))  # fmt: skip

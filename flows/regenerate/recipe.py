@@ -62,7 +62,14 @@ def find(name: str, root: Path) -> dict[str, Any]:
 
 
 def keep(given: Config, root: Path) -> None:
-    """Write down how a dataset was published, so that ``dataset=NAME`` does it again, unless ``configs/published`` says it."""
+    """Write down how a dataset was published, so that ``dataset=NAME`` does it again, unless ``configs/published`` says it.
+
+    The guards stay as the first version's recipe has them: a bound that was set once, to let one version pass, is not lowered for good.
+    """
     if not (keys.ROOT / "configs" / "published" / f"{given.publish_as}.yaml").is_file():
+        path = root / PUBLISHED / given.publish_as / FILE
         recipe = {name: value for name, value in to_dict(given).items() if name not in _OF_THE_RUN}
-        atomic.write_text(root / PUBLISHED / given.publish_as / FILE, str(OmegaConf.to_yaml(OmegaConf.create(recipe))))
+        if path.is_file():
+            before: Any = OmegaConf.to_container(config.load_yaml(path))
+            recipe["guards"] = before.get("guards", {})
+        atomic.write_text(path, str(OmegaConf.to_yaml(OmegaConf.create(recipe))))

@@ -14,7 +14,9 @@ from flows.regenerate.changes import READS
 
 FOLDER, FILE, PAGE = "reports", "report.json", "index.html"
 SUMMARY, HEADLINE = "scores.md", "result.json"
-"""Beside the newest page: what Prefect shows of the run, and what the index of all runs says of it."""
+"""What Prefect shows of the newest decision, and what the index of all runs says of each."""
+STAMP = "%Y%m%d-%H%M%S"
+"""How a report's folder is called, UTC; a second one within a second has a number behind it."""
 PUBLISHED_NOW, REFUSED = "published", "refused"
 NAMED = 10
 """The text names at most so many rows of a kind; the report has all."""
@@ -28,7 +30,7 @@ def folder(name: str) -> str:
 def save(root: Path, name: str, report: dict[str, Any]) -> Path:
     """Write a report, its page and the list of all; return its folder."""
     parent = root / folder(name)
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    stamp = time.strftime(STAMP, time.gmtime())
     for number in range(1, 10_000):
         target = parent / (stamp if number == 1 else f"{stamp}-{number}")
         try:
@@ -44,7 +46,9 @@ def save(root: Path, name: str, report: dict[str, Any]) -> Path:
     atomic.write_text(parent / SUMMARY, f"```\n{as_text(report)}\n```\n")
     rows = {kind: len(found) for kind, found in report["changes"]["rows"].items() if found}
     told = ", ".join(f"{count} rows {kind}" for kind, count in rows.items()) or "no row changed"
-    atomic.write_json(parent / HEADLINE, {"headline": f"{report['decision']} {report['version']}: {told}"})
+    told = told if report["last"] else "the first version"
+    for place in (target, parent):
+        atomic.write_json(place / HEADLINE, {"headline": f"{report['decision']} {report['version']}: {told}"})
     return target
 
 

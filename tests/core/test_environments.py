@@ -1,6 +1,7 @@
 """Which environments there are, and which of them everybody needs."""
 
 import importlib
+import shutil
 
 import pytest
 
@@ -28,3 +29,28 @@ def test_every_environment_is_there_and_optional_ones_say_what_they_are_for():
     assert used <= set(environments.names())
     for name in set(environments.names()) - set(environments.needed()):
         assert len((keys.ROOT / "envs" / name / environments.OPTIONAL).read_text().split()) > 5, name
+
+
+def test_a_link_to_another_checkouts_environment_is_replaced_and_not_cleared(tmp_path, monkeypatch):
+    for checkout in ("theirs", "ours"):
+        folder = tmp_path / checkout / "envs/data"
+        folder.mkdir(parents=True)
+        (folder / "requirements.txt").write_text("")
+        (folder / ".python-version").write_text("3.11\n")
+    ours, theirs, disk = tmp_path / "ours/envs/data/.venv", tmp_path / "theirs/envs/data/.venv", tmp_path / "large disk"
+    asked = []
+
+    def uv(name, *words):
+        asked.append(words)
+        (ours / "bin").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(environments, "_uv", uv)
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "bin/python").write_text("in use")
+    ours.symlink_to(theirs)
+    assert environments.build("data", print, tmp_path / "ours") and asked[0][0] == "venv"
+    assert not ours.is_symlink() and (theirs / "bin/python").read_text() == "in use" and not (theirs / environments.MARKER).exists()
+    shutil.rmtree(ours)
+    disk.mkdir()
+    ours.symlink_to(disk)  # a folder elsewhere for its room is the person's own
+    assert environments.build("data", print, tmp_path / "ours") and ours.is_symlink() and environments.is_ready("data", tmp_path / "ours")

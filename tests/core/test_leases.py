@@ -172,3 +172,13 @@ def test_never_more_holders_than_slots(tmp_path):
     for thread in threads:
         thread.join()
     assert most[0] == 2
+
+
+def test_who_waits_is_heard_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, "TOLD_EVERY_S", 0.1)
+    told = []
+    with leases.acquire([a], tmp_path), pytest.raises(StageTimeout):
+        leases.acquire([a], tmp_path, timeout_s=0.5, waiting=lambda: told.append(1))
+    assert 2 <= len(told) <= 5
+    leases.acquire([a], tmp_path, waiting=lambda: told.append(2)).release()
+    assert 2 not in told

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import threading
 from html.parser import HTMLParser
 
 import pytest
 
-from core import runs
+from core import locks, runs
 from core.run_pages import facts
 from core.run_pages.write import INDEX, write
 
@@ -72,6 +73,41 @@ def test_index_lists_every_run_newest_first_with_its_finding(tmp_path):
     local = [link for link in page.links if not link.startswith("#")]
     assert all((tmp_path / "runs" / link).resolve().is_file() for link in local), "every link leads somewhere, also from a file"
     assert "../stages/report/20261119-1-synthio-esc10/index.html" in local and "<script>alert" not in (tmp_path / INDEX).read_text()
+
+
+def test_a_run_that_names_a_page_of_its_own_has_that_ones_finding(tmp_path):
+    for number, extra in enumerate(({"page": "published/toy/reports/1"}, {"page": ""})):
+        record(tmp_path, f"r{number}", flow="regenerate", report="published/toy/reports", extra=extra)
+    for place, text in (("", "the newest"), ("/1", "published abc: 3 rows changed")):
+        folder = tmp_path / f"published/toy/reports{place}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.html").write_text("page")
+        (folder / "result.json").write_text(json.dumps({"headline": text}))
+    write(tmp_path)
+    page = Table(tmp_path / INDEX)
+    assert [row[1] for row in page.rows[1:]] == ["nothing had changed ", "published abc: 3 rows changed "]
+    assert "../published/toy/reports/1/index.html" in page.links and "../published/toy/reports/index.html" not in page.links
+
+
+def test_of_two_that_write_the_index_the_later_one_has_read_what_the_earlier_one_saw(tmp_path):
+    record(tmp_path, "r1", state="running")
+    with locks.held(tmp_path / "locks/pages"):
+        other = threading.Thread(target=write, args=(tmp_path,))
+        other.start()
+        other.join(0.2)
+        assert other.is_alive() and not (tmp_path / INDEX).exists()
+        record(tmp_path, "r1", state="completed")
+    other.join(10)
+    assert Table(tmp_path / INDEX).rows[1][2] == "completed "
+
+
+def test_secrets_typed_into_a_command_or_a_setting_are_on_no_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "word-of-the-test")
+    run = record(tmp_path, "r1", command="./run.sh synthio describe.command='ask --key word-of-the-test'")
+    (runs.folder(tmp_path, run.run_id) / runs.CONFIG).write_text("describe: {command: ask --key word-of-the-test}")
+    write(tmp_path)
+    for page in (tmp_path / INDEX, tmp_path / "runs/r1/index.html"):
+        assert "ask --key [secret removed]" in page.read_text() and "word-of-the-test" not in page.read_text()
 
 
 def test_page_of_a_run_has_its_steps_costs_log_command_and_settings(tmp_path, monkeypatch):

@@ -3,19 +3,21 @@
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import soundfile
 
-from core import audio, keys, manifest
+from core import audio, keys, locks, manifest
 from core.contract import build, load_spec
+from core.datasets import versions
 from core.engine import Engine
 from core.errors import InvalidValueError, NotPublishedError
 from core.graph import Graph
 from core.store import Store
-from flows.regenerate import changes, guards, recipe
+from flows.regenerate import changes, graph, guards, publishing, recipe
 from flows.regenerate.config import Config, Guards
 from tests.browser import CHROMIUM, READABLE, chromium_page, contrasts, screenshot
 from tests.flows.regeneration import RATE, World, data_files, sound
@@ -77,6 +79,82 @@ def test_too_few_clips_are_refused_and_published_once_the_guard_is_set_lower(wor
     can_be_read((world.folder / "data/published/toy/reports/index.html").as_uri())
     said, ran = world.regenerate("guards.fewest_clips_share=0.7")
     assert ran == {} and "published: " in said and not (world.folder / "data/published/toy.candidate").exists()
+
+
+def test_a_bound_that_let_one_version_pass_is_not_kept(world):
+    kept = world.folder / "data/published/toy" / recipe.FILE
+    assert "no_leak: true" in kept.read_text() and "fewest_clips_share: 0.9" in kept.read_text()
+    world.rows = world.rows[:30]
+    world.save()
+    world.regenerate("guards.fewest_clips_share=0.1", "guards.no_leak=false", "keep=5")
+    assert "no_leak: true" in kept.read_text() and "fewest_clips_share: 0.9" in kept.read_text() and "keep: 5" in kept.read_text()
+
+
+def test_going_back_and_on_compares_with_what_was_present_and_says_what_it_cost(world):
+    first, row = world.current(), world.rows[4]
+    labels = [row["label"], "bell" if row["label"] != "bell" else "dog"]
+    row["label"] = labels[1]
+    world.save()
+    world.regenerate("keep=2")
+    row["label"] = labels[0]
+    world.save()
+    said, ran = world.regenerate("keep=2")
+    assert ran == {} and world.current() == first and "made before, for an earlier version" in said and "40 clips made" not in said
+    world.rows[5]["label"] = "bell" if world.rows[5]["label"] != "bell" else "dog"
+    world.save()
+    said, _ = world.regenerate("keep=2")
+    assert world.reports()[-1]["last"] == first.name and "rows changed: 1" in said and first.exists()
+
+
+def test_a_version_whose_publisher_was_killed_before_its_report_gets_report_and_recipe(world):
+    world.rows[4]["label"] = "bell" if world.rows[4]["label"] != "bell" else "dog"
+    world.save()
+    world.regenerate()
+    folder, before = world.current().parent, world.reports()
+    (folder / "recipe.yaml").unlink()
+    for path in sorted((folder / "reports").glob(f"{before[-1]['time']}/*")):
+        path.unlink()
+    publishing._said.clear()  # as in another process
+    said, ran = world.regenerate()
+    report = world.reports()[-1]
+    assert ran == {} and "its report was missing" in said and (folder / "recipe.yaml").is_file()
+    assert report["decision"] == "published" and (report["version"], report["last"]) == (world.current().name, before[0]["version"])
+    assert report["changes"]["rows"] == before[-1]["changes"]["rows"] and report["comparison"] == before[-1]["comparison"]
+    assert "missing" not in world.regenerate()[0] and len(world.reports()) == 2
+
+
+def test_a_last_version_whose_record_is_damaged_is_no_first_version(world):
+    (world.current() / "version.json").write_text("{")
+    world.rows = world.rows[:10]
+    world.save()
+    before = world.current()
+    with pytest.raises(InvalidValueError, match=r"version.json.*remove .* and type the same command again"):
+        world.regenerate()
+    assert world.current() == before
+
+
+def test_two_at_once_decide_one_after_the_other(world):
+    first, answers = world.current(), []
+    world.rows = world.rows[:38]
+    world.save()
+    with locks.held(world.folder / "data/locks/regenerate/toy"):
+        other = threading.Thread(target=lambda: answers.append(world.regenerate()[0]))
+        other.start()
+        other.join(15)
+        assert other.is_alive() and world.current() == first, "it waits"
+    other.join(30)
+    assert "published: " in answers[0] and world.current() != first
+
+
+def test_the_terminal_asks_again_without_publishing_over_what_came_after(world, monkeypatch):
+    world.rows = world.rows[:39]
+    world.save()
+    said, _ = world.regenerate()
+    mine, ours = world.plan, world.current()
+    later = versions.publish(world.folder / "data", "toy", "csv", mine.exports)[0]  # another process, meanwhile
+    given = Config(publish_as="toy", to="audiofolder")
+    assert graph.finish(given, mine, Store(world.folder / "data")) == said
+    assert world.current() == later != ours and graph.page_of(given, Store(world.folder / "data")).startswith("published/toy/reports/2")
 
 
 def test_a_test_clip_under_another_name_and_form_is_found_by_its_bytes(world):
@@ -170,6 +248,12 @@ def test_a_changed_stage_makes_itself_and_what_reads_it_and_nothing_else(tmp_pat
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["../x", "", "current", "a" * 95, "toy.candidate"])
+def test_a_name_that_cannot_be_published_is_refused_before_any_work(name):
+    with pytest.raises(InvalidValueError, match="publish_as"):
+        Config(publish_as=name)
+
+
 def test_a_name_stands_for_its_recipe_and_more_settings_are_added(tmp_path):
     words = recipe.translate(["dataset=demo", "settings=[num_samples=20]", "keep=5"], tmp_path)
     assert 'settings=["dataset=demo", "num_samples=20"]' in words and words[-1] == "keep=5" and 'publish_as="demo"' in words
@@ -189,6 +273,8 @@ def test_the_command_line_refuses_publishes_and_says_so(house, tmp_path):
     assert first.returncode == 0 and "published: " in first.stdout and "augment noise" in first.stdout, first.stdout + first.stderr
     page = Path(next(line for line in first.stdout.splitlines() if line.startswith("page to look")).split()[-1])
     assert page == house.root / "published/byhand/reports/index.html" and page.is_file()
+    listed, reports = (house.root / "runs/index.html").read_text(), sorted(page.parent.glob("2*/index.html"))
+    assert f"../{reports[0].relative_to(house.root)}" in listed and "the first version" in listed, "this run's report, not the newest one's"
     again = house.cli("regenerate", "dataset=byhand")
     assert again.returncode == 0 and "nothing has changed" in again.stdout and "everything is up to date" in again.stdout
     world.rows = world.rows[:12]

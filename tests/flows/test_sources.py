@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from core import config, keys
+from core.datasets import versions
 from core.errors import InvalidValueError
+from tests import datasets as toy
 from tests.house import ROOT
 
 LABELLED = ("vanilla", "noise", "spatial", "pool", "presets", "more")
@@ -89,3 +91,12 @@ def test_commands_of_the_page_can_be_typed(tmp_path, words):
     stages = {step.stage.name for step in plan.graph}
     assert ("search_mixture" in stages) == (flow == "synthio") and ("mix_clips" in stages) == (flow == "doppelgangers")
     assert all(Path(file).is_file() for file in files)
+
+
+def test_a_published_dataset_as_a_pool_keeps_its_own_test_clips_out(tmp_path, data_root):
+    versions.publish(data_root, "theirs", "audiofolder", [toy.gold(data_root)])
+    words = ["arms=[{name: A, sources: [gold, theirs]}]", "measures=false", "pools.theirs={name: theirs, published: theirs}"]
+    plan = planned("synthio", tmp_path, words)
+    pool = next(step for step in plan.graph if step.label == "mix_clips pool theirs")
+    read = plan.graph[pool.request.sources[0].folders[0]].request
+    assert read.settings.split_column == "split" and Path(read.csv).parent.parent == data_root / "published/theirs"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core import attribution, manifest
-from core.datasets.lineage import credits_of
+from core.datasets.lineage import credits_of, recordings
 from tests import datasets as toy
 
 
@@ -29,6 +29,17 @@ def test_joined_credits_come_apart_again_in_order():
     assert [item["licence"] for item in attribution.apart(row)] == ["CC0", "CC-BY"]
     assert attribution.apart(attribution.joined([])) == []
     assert attribution.apart(attribution.joined([one])) == [{**dict.fromkeys(attribution.COLUMNS, ""), **one}]
+
+
+def test_clips_of_a_published_dataset_keep_their_recordings_apart(tmp_path):
+    one, two = {"licence": "CC0", "author": "a"}, {"licence": "CC-BY-NC", "licence_url": "http://x/licenses/by-nc/4.0/"}
+    row = attribution.joined([one, two])
+    own = attribution.credit(row)  # as prepare reads it from clips.csv
+    assert attribution.joined(recordings(own)) == row
+    assert recordings({"licence": "CC0", "title": "rain | hail"}) == [{"licence": "CC0", "title": "rain | hail"}]
+    rows = [manifest.row("1", "x/1.flac", "gold", parameters={"attribution": own})]
+    manifest.write(tmp_path / "stages/prepare/1", manifest.frame(rows))
+    assert credits_of(tmp_path, ["stages/prepare/1"], ["1"])["licence"][0] == "CC0 | CC-BY-NC"
 
 
 def test_synthetic_clips_inherit_from_gold_clips_that_are_no_source_themselves(tmp_path):

@@ -1,15 +1,20 @@
 """A version: frozen once, described completely, found by name, and never half there."""
 
 import os
+import shutil
 import subprocess
 import time
 
+import pandas as pd
 import pytest
 from huggingface_hub import DatasetCard
 
-from core.datasets import card, summary, versions
+from core import runs
+from core.attribution import COLUMNS
+from core.datasets import card, summary, verification, versions
 from core.datasets.versions import CURRENT, publish
 from core.errors import InvalidValueError
+from core.locks import try_lock
 from tests import datasets as toy
 
 FACTS = {"command": "./run.sh synthio", "settings": {"num_samples": 5}, "accuracy": {"gold": 0.5, "synthio": 0.75}, "fad": float("nan")}
@@ -42,6 +47,68 @@ def test_old_versions_are_removed_but_never_the_present_one(tmp_path):
     assert [path.exists() for path in made] == [False, False, False, True, True]
     publish(tmp_path, "set", "csv", ["stages/prepare/3"], keep=1)  # going back to an older content
     assert (tmp_path / "published/set" / CURRENT).resolve() == made[3] and not made[4].exists()
+
+
+def test_what_was_present_until_now_is_the_last_to_go(tmp_path):
+    sources = [[toy.gold(tmp_path, 2, f"stages/prepare/{number}")] for number in range(3)]
+    first, second = (publish(tmp_path, "set", "csv", source, keep=2)[0] for source in sources[:2])
+    publish(tmp_path, "set", "csv", sources[0], keep=2)  # back to the first
+    assert versions.versions(first.parent) == [second, first], "what became the present one last counts as the newest"
+    for number, path in enumerate((first, second)):
+        os.utime(path, (number, number))  # as after a copy that kept no dates
+    third = publish(tmp_path, "set", "csv", sources[2], keep=2)[0]
+    assert first.exists() and third.exists() and not second.exists()
+
+
+def test_a_removal_that_is_killed_leaves_no_half_version(tmp_path, monkeypatch):
+    sources = [[toy.gold(tmp_path, 2, f"stages/prepare/{number}")] for number in range(2)]
+    first = publish(tmp_path, "set", "audiofolder", sources[0])[0]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(versions.shutil, "rmtree", lambda path, **options: (path / "README.md").unlink(missing_ok=True) or _stop(path))
+        publish(tmp_path, "set", "audiofolder", sources[1], keep=1)
+    assert first not in versions.versions(first.parent)
+    again, fresh = publish(tmp_path, "set", "audiofolder", sources[0], keep=1)
+    assert (again, fresh) == (first, True) and not verification.verify(again), "made anew, not taken for what is there"
+    assert [path.name for path in sorted(first.parent.iterdir())] == [first.name, CURRENT]
+    versions.remove(tmp_path, "set")
+    assert versions.names(tmp_path) == []
+
+
+def _stop(path):
+    if (path / "clips.csv").exists():
+        raise KeyboardInterrupt
+
+
+def test_an_output_that_was_removed_is_named_with_what_to_do(tmp_path, sources):
+    shutil.rmtree(tmp_path / sources[1])
+    with pytest.raises(InvalidValueError, match=r"removed since.*type the run's own command again"):
+        publish(tmp_path, "set", "audiofolder", sources)
+    assert versions.names(tmp_path) == ["set"] and versions.versions(tmp_path / "published/set") == []
+
+
+def test_gc_waits_for_a_version_that_is_being_made(tmp_path, sources, monkeypatch):
+    seen, fill = [], versions.export.fill
+
+    def slowly(*given):
+        with (tmp_path / "locks/runs").open("a") as handle:
+            seen.append(try_lock(handle.fileno()))
+        fill(*given)
+
+    monkeypatch.setattr(versions.export, "fill", slowly)
+    publish(tmp_path, "set", "audiofolder", sources)
+    with runs.none_begins(tmp_path):
+        assert seen == [False], "no gc beside it, but afterwards"
+
+
+@pytest.mark.parametrize(
+    ("licence", "bound"),
+    [("CC BY-NC 4.0", True), ("cc_by_nc_sa", True), ("Attribution Noncommercial", True), ("non-commercial use", True),
+     ("Open Government Licence", False), ("CC0", False), ("France 2.0", False)],
+)  # fmt: skip
+def test_commercial_use_is_excluded_by_what_a_licence_says_and_not_by_its_letters(licence, bound):
+    row = {**dict.fromkeys(("label", "split", "origin", "caption", "sha256", *COLUMNS), "x"), "sample_rate_hz": 1, "channels": 1}
+    said = summary.known_limits(pd.DataFrame([row]), [[{"licence": licence}]], "audiofolder")
+    assert any("excludes commercial use" in sentence for sentence in said) == bound
 
 
 def test_version_says_what_it_holds(tmp_path, sources):
