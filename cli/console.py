@@ -11,6 +11,8 @@ from typing import Any, TextIO
 from core.context import CLIPS_MADE, CLIPS_REUSED
 from core.graph import Step
 
+IDLE_S, AGAIN_S = 30.0, 300.0
+"""Seconds without a word of any child after which it is said that steps wait for a place, and until it is said again."""
 PLAIN_EVERY_S = 15.0
 """Between two progress lines of one step where the output is no terminal (a log file, CI)."""
 
@@ -24,7 +26,8 @@ class Console:
         self._lock = threading.Lock()
         self._progress: dict[str, str] = {}
         self._printed: dict[str, float] = {}
-        self._started = time.monotonic()
+        self._started = self._heard = time.monotonic()
+        self._waited = -AGAIN_S
 
     def line(self, text: str = "") -> None:
         """Print one permanent line."""
@@ -36,6 +39,9 @@ class Console:
     def event(self, step: Step, event: dict[str, Any]) -> None:
         """Show one event of a step."""
         kind = event["event"]
+        if kind == "waiting":
+            return self._on_waiting(step)
+        self._heard = time.monotonic()
         if kind == "started":
             self.line(f"{self._clock()}  ▶ {step.label}")
         elif kind == "progress":
@@ -47,6 +53,13 @@ class Console:
         elif kind == "error":
             self._progress.pop(step.label, None)
             self.line(f"{self._clock()}  ✗ {step.label}: {event.get('message')}")
+
+    def _on_waiting(self, step: Step) -> None:
+        """Say that steps wait, when nobody works: the cores and devices of a machine are shared with its other runs."""
+        now = time.monotonic()
+        if now - self._heard >= IDLE_S and now - self._waited >= AGAIN_S:
+            self._waited = now
+            self.line(f"{self._clock()}    {step.label} waits for a free core or device; ./run.sh status says what is taken")
 
     def _on_progress(self, step: Step, event: dict[str, Any]) -> None:
         text = f"{step.label} {event['done']}/{event['total']} {event.get('unit', '')}"

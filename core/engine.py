@@ -6,6 +6,7 @@ Knows nothing of Prefect; the flows wrap these two functions in tasks, benchmark
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -135,7 +136,8 @@ class Engine:
             wide = dataclasses.replace(step.stage, cpu_threads=step.stage.cpu_threads * ranks, memory_mb=step.stage.memory_mb * ranks)
             stage = step.stage if on_gpu else wide  # the ranks of a training on the CPU share one place
             places = devices.choices(self.devices, stage, self.lease_folder)
-            with leases.acquire(places, self.lease_folder, together=ranks if on_gpu else 1, stop=self.stop) as lease:
+            waiting = functools.partial(self.observe, step, {"event": "waiting"})
+            with leases.acquire(places, self.lease_folder, together=ranks if on_gpu else 1, stop=self.stop, waiting=waiting) as lease:
                 try:
                     return self._attempt(step, request, wanted, lease, locks, ranks)
                 except (StageFailed, StageCrashed):

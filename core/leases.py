@@ -17,6 +17,8 @@ from pathlib import Path
 from core.errors import StageCancelled, StageTimeout
 from core.locks import try_lock
 
+TOLD_EVERY_S = 10.0
+"""Between two words of somebody who waits."""
 POLL_S = 0.05
 
 
@@ -69,7 +71,7 @@ def default_folder() -> Path:
 
 def acquire(
     choices: Sequence[Choice], folder: Path | None = None, *, together: int = 1, timeout_s: float = 7 * 86400.0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False, waiting: Callable[[], None] = lambda: None,
 ) -> Lease:  # fmt: skip
     """Wait for ``together`` different choices and lock what they ask for.
 
@@ -82,6 +84,7 @@ def acquire(
         together: how many of them are needed at the same time (GPUs of one training).
         timeout_s: how long to wait.
         stop: asked while waiting; True gives up.
+        waiting: called now and then while waiting.
 
     Raises:
         StageTimeout: nothing became free in time.
@@ -90,7 +93,7 @@ def acquire(
     if together > len(choices):
         raise StageTimeout(f"{together} devices are needed at the same time, {len(choices)} are there")
     place = folder or default_folder()
-    deadline = time.monotonic() + timeout_s
+    deadline, told = time.monotonic() + timeout_s, time.monotonic()
     gates: dict[str, int] = {}
     lease = Lease()
     try:
@@ -102,6 +105,9 @@ def acquire(
                 raise StageCancelled("the run was cancelled while it waited for a device")
             if time.monotonic() > deadline:
                 raise StageTimeout(f"no device slot became free in time; waited for {together} of {[c.place for c in choices]}")
+            if time.monotonic() - told >= TOLD_EVERY_S:
+                told = time.monotonic()
+                waiting()
             time.sleep(POLL_S)
     except BaseException:
         lease.release()

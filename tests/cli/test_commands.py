@@ -128,3 +128,18 @@ def test_console_prints_one_line_a_step_where_there_is_no_terminal(capsys, make_
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and "▶ count" in lines[0] and "✓ count  items 3, share 0.512" in lines[1]
     assert summary({"name": "x"}) == ""
+
+
+def test_console_says_once_that_steps_wait_when_nobody_works(capsys, make_step, extra_stages, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("cli.console.time.monotonic", lambda: now[0])
+    step, console = make_step("count"), Console()
+    for seconds, event in ((5, "waiting"), (20, "waiting"), (10, "waiting"), (10, "waiting"), (200, "waiting"), (90, "waiting")):
+        now[0] += seconds
+        console.event(step, {"event": event})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "0:35    count waits for a free core or device; ./run.sh status" in lines[0] and "5:35" in lines[1]
+    console.event(step, {"event": "started"})
+    now[0] += 20
+    console.event(step, {"event": "waiting"})
+    assert len(capsys.readouterr().out.splitlines()) == 1, "another child works"
