@@ -123,7 +123,7 @@ def _recorded(name: str, plan: FlowPlan, root: Path, command: str, text: str) ->
         run.state, run.error = "failed", str(error)
         raise
     except BaseException as error:  # Ctrl-C, or the worker's SIGTERM when a run is cancelled in the UI
-        run.state, run.error = "cancelled", type(error).__name__
+        run.state, run.error = "cancelled", f"stopped before its end ({type(error).__name__}); the same command goes on where it was"
         raise
     finally:
         run.finished_at, run.peak_memory_mb = time.time(), watch.peak_mb
