@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,14 +69,13 @@ def work(tmp_path_factory):
     return Work(root)
 
 
-def test_an_arm_of_five_sources_is_tuned_and_trained_with_the_choice_by_one_worker_as_by_two(work):
+def test_an_arm_of_four_sources_is_tuned_and_trained_with_the_choice(work):
     plan = work.planned("synthio", synthio, *TUNED)
     children = work.done(plan)
     assert children["search_mixture"] == [2, 2], "two trials of a wave ran side by side"
     waves = [step for step in plan.graph if step.stage.name == "search_mixture"]
     folder = work.root / waves[-1].output
-    found = {name: (folder / name).read_bytes() for name in ("best.json", "trials.json", "table.csv")}
-    best, told = json.loads(found["best.json"]), json.loads(found["trials.json"])
+    best, told = (json.loads((folder / name).read_text()) for name in ("best.json", "trials.json"))
     assert len(told) == 4 and set(told[1]["clips"]) == {"gold", "vanilla", "noise", "spatial"} and told[1]["clips"]["vanilla"] > 0
     assert told[0]["weights"] == {"noise": 0.5} and set(told[1]["weights"]) == {"vanilla", "noise", "spatial"}
     (trained,) = [step for step in plan.graph if step.label == "train_ast mixed, seed 1"]
@@ -85,10 +83,6 @@ def test_an_arm_of_five_sources_is_tuned_and_trained_with_the_choice_by_one_work
     assert result["mixture"] == {name: best[name] for name in ("gold_fraction", "weights", "score", "bound")}
     page = (work.root / plan.report / "index.html").read_text()
     assert "What was tuned" in page and "others per gold" in page
-    for wave in waves:
-        shutil.rmtree(work.root / wave.output)
-    assert work.done(plan, slots=1)["search_mixture"] == [1, 1]
-    assert {name: (folder / name).read_bytes() for name in found} == found
 
 
 def test_an_encoder_is_trained_on_presets_rooms_and_a_synthesiser_and_probed(work):
