@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from cli import settings
-from core import atomic
+from core import atomic, leases
 from core.errors import SynthloomError
+from core.locks import try_lock
 
 LOOPBACK = "127.0.0.1"
 
@@ -97,21 +98,43 @@ def _is_it(pid: int, command: Sequence[str]) -> bool:
     return list(command[1:3]) == words[1:3] or any("prefect" in word for word in words)
 
 
+_reserved: dict[int, int] = {}
+"""Locks of the ports that this process has chosen, by port, held until it ends: what is started there listens only seconds later."""
+
+
 def free_port(wanted: int = 0) -> int:
-    """Return the wanted port of the loopback address if nothing listens there, else any free one.
+    """Return the wanted port of the loopback address if nothing listens there and no other command has just chosen it, else any free one.
 
     Raises:
         ServiceError: there is none.
     """
-    for port in (wanted, 0):
+    for port in (wanted, 0, 0, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            found = int(probe.getsockname()[1])
+        if _reserve(found):
+            return found
     raise ServiceError("no free port on 127.0.0.1")
+
+
+def _reserve(port: int) -> bool:
+    """Lock a port against the other commands of this host; whether it is this process's now."""
+    if port in _reserved:
+        return True
+    path = leases.default_folder() / f"port-{port}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return True  # another user's file: whoever comes second finds the port taken when it binds
+    if not try_lock(descriptor):
+        os.close(descriptor)
+        return False
+    _reserved[port] = descriptor
+    return True
 
 
 def listens(port: int) -> bool:
