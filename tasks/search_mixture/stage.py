@@ -18,6 +18,7 @@ from tasks.ast_classifier.recipe import contrastive_recipe, recipe
 from tasks.ast_classifier.training import CHECKPOINT, SUPCON_CHECKPOINT, fit, prepared
 from tasks.search_mixture import space
 from tasks.search_mixture.spec import Request, Result
+from tasks.searching.progress import of_trial
 from tasks.searching.sampling import proposal, remembered
 from tasks.training.start import repeatable
 
@@ -33,7 +34,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     earlier = told_before(request, context)
     for place, shard in enumerate(shards):
         with context.shard(shard) as folder:
-            inner = _inner(context, place, len(shards))
+            inner = of_trial(context, place, len(shards), "steps of these trials")
             found = try_out(request.first + shard, earlier, training, loaded, request, replace(inner, output=folder))
             for name in (CHECKPOINT, SUPCON_CHECKPOINT):
                 (folder / name).unlink(missing_ok=True)
@@ -128,19 +129,6 @@ def counted(loaded: clips.Candidates, mixed: Mixture, request: Request) -> dict[
     folders = loaded.table["folder"][clips.kept(loaded.table, loaded.request, mixed)]
     found = {"gold": int((folders == request.gold).sum())} if request.gold in request.train else {}
     return found | {source.name: int(folders.isin(source.folders).sum()) for source in request.sources}
-
-
-def _inner(context: Context, place: int, trials: int) -> Context:
-    """Return a context whose progress counts this child's trials, and whose metrics, of one trial each, go nowhere."""
-
-    def emit(kind: str, values: dict[str, Any]) -> None:
-        if kind == "progress":
-            total = values["total"]
-            context.emit("progress", {"done": place * total + values["done"], "total": trials * total, "unit": "steps of these trials"})
-        elif kind != "metric":
-            context.emit(kind, values)
-
-    return replace(context, emit=emit)
 
 
 def run(request: Request, context: Context) -> Result:

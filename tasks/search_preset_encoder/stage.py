@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import optuna
@@ -21,6 +20,7 @@ from tasks.preset_encoders.fitting import Look, Trainee
 from tasks.search_preset_encoder import spaces, study
 from tasks.search_preset_encoder.spec import Request, Result
 from tasks.searching import sampling
+from tasks.searching.progress import of_trial
 from tasks.training.start import repeatable
 
 BROKEN = ("training", "ranking.queries", "ranking.candidates")
@@ -46,7 +46,7 @@ def run(request: Request, context: Context) -> Result:
         found.sampler = sampling.sampler(number, settings.startup_trials, request.seed)
         found.pruner = sampling.pruner(settings.pruner)
         trial = found.ask(space)
-        value = try_out(trial, request, splits, limit, _inner(context, number, settings.trials))
+        value = try_out(trial, request, splits, limit, of_trial(context, number, settings.trials, "steps of all trials"))
         if value is None:
             found.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
@@ -120,19 +120,6 @@ def try_out(trial: optuna.Trial, request: Request, splits: Splits, limit: float,
         trial.set_user_attr("ended", f"diverged: {error}")
         return None
     return trainee.progress.looks["val_mrr"][-1][1]
-
-
-def _inner(context: Context, number: int, trials: int) -> Context:
-    """Return a context whose progress counts all trials, and whose metrics, of one trial each, go nowhere."""
-
-    def emit(kind: str, values: dict[str, Any]) -> None:
-        if kind == "progress":
-            total = values["total"]
-            context.emit("progress", {"done": number * total + values["done"], "total": trials * total, "unit": "steps of all trials"})
-        elif kind != "metric":
-            context.emit(kind, values)
-
-    return replace(context, emit=emit)
 
 
 def _close(found: optuna.Study, request: Request, context: Context) -> Result:
