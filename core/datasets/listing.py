@@ -34,11 +34,20 @@ class Entry:
     digest: str
     """SHA-256, 64 lower-case hex digits."""
 
+    def fits(self, path: Path) -> bool:
+        """Whether a file, and no link, has this size and digest."""
+        return path.is_file() and not path.is_symlink() and path.stat().st_size == self.size and keys.file_digest(path) == self.digest
+
+
+def of_file(folder: Path, path: Path) -> Entry:
+    """Return the entry of one file below a folder."""
+    return Entry(path.relative_to(folder).as_posix(), path.stat().st_size, keys.file_digest(path))
+
 
 def of_folder(folder: Path) -> list[Entry]:
     """Return every file below a folder but the listing itself, sorted by path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).as_posix() != LISTING)
-    return [Entry(path.relative_to(folder).as_posix(), path.stat().st_size, keys.file_digest(path)) for path in paths]
+    return [of_file(folder, path) for path in paths]
 
 
 def render(entries: Iterable[Entry]) -> str:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import keys
 from core.datasets import addresses, listing
 from core.datasets.listing import Entry
 from core.datasets.naming import check_version
@@ -178,7 +177,7 @@ def pull(remote: Remote, folder: Path, where: str, report: Report) -> dict[str, 
     _, _, text = look(remote, where)
     entries = listing.parse(text.decode(), where)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [entry for entry in entries if not _is_there(folder, entry)]
+    wanted = [entry for entry in entries if not entry.fits(folder / entry.path)]
     _check_room(folder, sum(entry.size for entry in wanted))
     done = len(entries) - len(wanted)
     lock = threading.Lock()
@@ -199,11 +198,6 @@ def pull(remote: Remote, folder: Path, where: str, report: Report) -> dict[str, 
     return {"fetched": len(wanted), "passed_over": len(entries) - len(wanted), "bytes": sum(entry.size for entry in wanted)}
 
 
-def _is_there(folder: Path, entry: Entry) -> bool:
-    path = folder / entry.path
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == entry.size and keys.file_digest(path) == entry.digest
-
-
 def _fetch(remote: Remote, folder: Path, entry: Entry, where: str) -> None:
     """Fetch one file under a temporary name and check its digest; once more where it is wrong."""
     target = folder / entry.path
@@ -211,7 +205,7 @@ def _fetch(remote: Remote, folder: Path, entry: Entry, where: str) -> None:
     temporary = target.with_name(f".{target.name[:200]}.part")
     for _ in range(2):
         remote.fetch(entry.path, temporary)
-        if temporary.stat().st_size == entry.size and keys.file_digest(temporary) == entry.digest:
+        if entry.fits(temporary):
             temporary.replace(target)
             return
     temporary.unlink()

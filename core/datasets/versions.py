@@ -82,8 +82,8 @@ def _freeze(root: Path, name: str, kind: str, sources: Sequence[str], target: Pa
         data = listing.of_folder(temporary)
         version["files"] = {"count": len(data), "bytes": sum(entry.size for entry in data)}
         atomic.write_json(temporary / listing.VERSION_FILE, version)
-        own = [entry for entry in listing.of_folder(temporary) if entry.path == listing.VERSION_FILE]
-        atomic.write_text(temporary / listing.LISTING, listing.render([*data, *own]))
+        own = listing.of_file(temporary, temporary / listing.VERSION_FILE)
+        atomic.write_text(temporary / listing.LISTING, listing.render([*data, own]))
         atomic.rename_folder(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
