@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -165,6 +165,34 @@ def require_train(table: pd.DataFrame, where: str) -> None:
             received=dict(zip(others["clip_id"][:5], others["split"][:5], strict=True)),
             hint="validation and test clips are only ever scored on; give it a folder of train clips, such as stratify's",
         )  # fmt: skip
+
+
+def ancestors(clip_id: str, parents_of: Callable[[str], Iterable[str]]) -> list[str]:
+    """Return a clip and everything it was made from, each once, nearest first; a clip that is its own ancestor ends the search."""
+    found, seen = [clip_id], {clip_id}
+    for clip in found:  # grows meanwhile
+        above = [parent for parent in dict.fromkeys(parents_of(clip)) if parent not in seen]
+        seen.update(above)
+        found += above
+    return found
+
+
+def refuse_leaks(train: pd.DataFrame, held_out: set[str], message: str, where: str, hint: str = "") -> None:
+    """Refuse train clips that are held-out clips, or have one among their parents.
+
+    Args:
+        train: rows that are trained on.
+        held_out: clip_ids of the validation and test clips.
+        message: what is wrong, for the error.
+        where: the setting that named the clips.
+        hint: what to do.
+
+    Raises:
+        InvalidValueError: with the first of them.
+    """
+    leaked = [row.clip_id for row in train.itertuples() if row.clip_id in held_out or held_out & set(row.parents)]  # type: ignore[arg-type]
+    if leaked:
+        raise InvalidValueError(message, where=where, allowed="train clips", received=leaked[:5], hint=hint)
 
 
 def digest(table: pd.DataFrame) -> str:

@@ -61,13 +61,9 @@ def _read_by(folder: Path) -> list[str]:
 
 
 def _inherited(clip_id: str, parents: dict[str, list[str]], own: dict[str, dict[str, str]]) -> list[dict[str, str]]:
-    """Return the attributions of a clip and of all it descends from, nearest first; what is its own parent ends the search."""
-    pending, seen = [clip_id], {clip_id}
-    for name in pending:
-        above = [parent for parent in parents.get(name, []) if parent not in seen]
-        seen.update(above)
-        pending += above
-    return [one for name in pending if own.get(name) for one in recordings(own[name])]
+    """Return the attributions of a clip and of all it descends from, nearest first."""
+    line = manifest.ancestors(clip_id, lambda clip: parents.get(clip, ()))
+    return [one for name in line if own.get(name) for one in recordings(own[name])]
 
 
 def recordings(found: Mapping[str, str]) -> list[dict[str, str]]:

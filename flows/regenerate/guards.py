@@ -143,7 +143,7 @@ def leaked(exported: Sequence[pd.DataFrame], lineage: Sequence[pd.DataFrame]) ->
     found: dict[str, str] = {}
     for row in used.itertuples():
         name = str(row.clip_id)
-        by_line = sorted(_ancestors(name, parents) & ids)
+        by_line = sorted({*manifest.ancestors(name, lambda clip: parents.get(clip, ()))} & ids)
         by_bytes = sorted({owner[digest] for digest in _digests(row) if digest in owner})
         if name in ids:
             found[name] = f"{name} is a train clip and a held-out one"
@@ -165,14 +165,3 @@ def _parents(lineage: Sequence[pd.DataFrame]) -> dict[str, set[str]]:
         for name, own in zip(table["clip_id"], table["parents"], strict=True):
             parents.setdefault(str(name), set()).update(own)
     return parents
-
-
-def _ancestors(name: str, parents: Mapping[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    pending = [name]
-    while pending:
-        for parent in parents.get(pending.pop(), ()):
-            if parent not in found:
-                found.add(parent)
-                pending.append(parent)
-    return found

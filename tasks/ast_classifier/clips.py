@@ -172,14 +172,7 @@ def refuse_leaks(train: pd.DataFrame, evaluation: pd.DataFrame) -> None:
         InvalidValueError: with the first such clips.
     """
     kept_out = set(evaluation.loc[evaluation["split"] != "train", "clip_id"])
-    leaked = [row.clip_id for row in train.itertuples() if row.clip_id in kept_out or kept_out & set(row.parents)]
-    if leaked:
-        raise InvalidValueError(
-            "training clips that are or descend from validation or test clips",
-            where="train_ast.train",
-            allowed="train clips",
-            received=leaked[:5],
-        )
+    manifest.refuse_leaks(train, kept_out, "training clips that are or descend from validation or test clips", "train_ast.train")
 
 
 def families(train: pd.DataFrame, gold: set[str]) -> list[list[int]]:

@@ -71,13 +71,7 @@ class Lineage:
 
     def ancestors(self, clip_id: str) -> list[str]:
         """Return the clip and everything it was made from, each once, nearest first."""
-        found, waiting = [], [clip_id]
-        while waiting:
-            clip = waiting.pop(0)
-            if clip not in found:
-                found.append(clip)
-                waiting += list(self.rows[clip]["parents"]) if clip in self.rows else []
-        return found
+        return manifest.ancestors(clip_id, lambda clip: self.rows[clip]["parents"] if clip in self.rows else ())
 
 
 def gather(gold: str, clips: tuple[str, ...], others: tuple[str, ...], evaluation: str, context: Context) -> Lineage:

@@ -11,6 +11,9 @@ from core.context import Context
 from core.errors import InvalidValueError
 from tasks.mix_clips.spec import Request, Result
 
+LEAK = "train clips that are or descend from validation or test clips"
+LEAK_HINT = "make the sources from the train clips of the same dataset"
+
 
 def run(request: Request, context: Context) -> Result:
     """Mix.
@@ -25,7 +28,7 @@ def run(request: Request, context: Context) -> Result:
         read = pd.concat([manifest.read(context.resolve(folder)) for folder in source.folders], ignore_index=True)
         table = manifest.accepted(read)
         table = table[table["split"] == "train"].drop_duplicates("clip_id")
-        refuse_leaks(table, set(held_out["clip_id"]))
+        manifest.refuse_leaks(table, set(held_out["clip_id"]), LEAK, "mix_clips.sources", LEAK_HINT)
         copies = table["sha256"].isin(known)
         fresh = table[~table["clip_id"].isin(seen) & ~copies]
         same_bytes += int(copies.sum())
@@ -80,18 +83,3 @@ def first(clips: list[str], count: int, seed: int) -> set[str]:
     """Return so many clips, drawn by the hash of seed and clip: a smaller draw is part of a larger one."""
     order = sorted(clips, key=lambda clip: hashlib.sha256(f"{seed}/{clip}".encode()).hexdigest())
     return set(order[:count])
-
-
-def refuse_leaks(train: pd.DataFrame, held_out: set[str]) -> None:
-    """Refuse train clips that are, or descend from, held-out clips.
-
-    Raises:
-        InvalidValueError: with the first of them.
-    """
-    leaked = [row.clip_id for row in train.itertuples() if row.clip_id in held_out or held_out & set(row.parents)]
-    if leaked:
-        hint = "make the sources from the train clips of the same dataset"
-        raise InvalidValueError(
-            "train clips that are or descend from validation or test clips", where="mix_clips.sources", allowed="train clips",
-            received=leaked[:5], hint=hint,
-        )  # fmt: skip

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from core import manifest
@@ -71,3 +72,17 @@ def test_only_the_first_clips_of_other_splits_are_named():
     with pytest.raises(InvalidValueError, match="'04': 'val'") as caught:
         manifest.require_train(table, "x")
     assert "'05'" not in str(caught.value)
+
+
+def test_ancestors_are_each_named_once_nearest_first_and_a_circle_ends():
+    parents = {"c": ["a", "b", "a"], "a": ["root"], "b": ["root", "c"], "root": ["root"]}
+    assert manifest.ancestors("c", lambda clip: parents.get(clip, ())) == ["c", "a", "b", "root"]
+    assert manifest.ancestors("alone", lambda clip: parents.get(clip, ())) == ["alone"]
+
+
+def test_clips_that_are_held_out_or_made_from_such_are_refused():
+    table = pd.DataFrame({"clip_id": ["s", "t"], "parents": [["g"], ["v"]]})
+    manifest.refuse_leaks(table, {"x"}, "leak", "here")
+    for held_out, named in (({"v"}, "t"), ({"s"}, "s")):
+        with pytest.raises(InvalidValueError, match=rf"here: leak.*\['{named}'\].*mend it"):
+            manifest.refuse_leaks(table, held_out, "leak", "here", "mend it")
