@@ -18,9 +18,9 @@ def describe() -> dict[str, str]:
     """Return processor, cores, memory, devices, system, Python, commit, and how busy the machine was when asked."""
     cards = [device.label for device in devices.discover() if device.kind != "cpu"]
     return {
-        "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or UNKNOWN,
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        "memory": _gigabytes(_first("/proc/meminfo", "MemTotal")),
+        "processor": _processor() or platform.processor() or UNKNOWN,
+        "cores": str(len(devices.cpu_devices())),
+        "memory": f"{devices.memory_mb()[1] / 1024:.1f} GiB",
         "devices": ", ".join(cards) or "no GPU",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -29,17 +29,13 @@ def describe() -> dict[str, str]:
     }
 
 
-def _first(path: str, name: str) -> str:
+def _processor() -> str:
+    """Return the processor's name where the system tells it; empty otherwise."""
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
-
-
-def _gigabytes(kilobytes: str) -> str:
-    number = kilobytes.split()[0] if kilobytes else ""
-    return f"{int(number) / 2**20:.1f} GiB" if number.isdigit() else UNKNOWN
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _commit() -> str:
