@@ -48,6 +48,9 @@ class Config(RunSettings, SourceSettings):
     turn_folds: bool = False
     """Cross-validation: draw d has the folds of ``dataset.prepare`` turned on by d places, so that as many draws as folds let every fold
     test once, and every clip of the dataset judges."""
+    turn_held_out: bool = False
+    """The same for the validation and test folds alone: the train folds stay, and the others validate and test in turn. For studies whose
+    settings were found on the train folds, which may then test nothing."""
     training_seeds: tuple[int, ...] = (1, 2)
     """One training per arm, draw and seed."""
     shards: int = 4
@@ -78,9 +81,12 @@ class Config(RunSettings, SourceSettings):
             raise InvalidValueError(
                 "empty", where="arms, training_seeds, num_samples, draw_seed", allowed="at least one of each", received=()
             )
-        if self.turn_folds and not self.dataset.prepare.fold_column:
+        if self.turn_folds and self.turn_held_out:
+            raise InvalidValueError("turned twice", where="turn_held_out", allowed="one of turn_folds, turn_held_out", received=True)
+        turned = "turn_held_out" if self.turn_held_out else "turn_folds" if self.turn_folds else ""
+        if turned and not self.dataset.prepare.fold_column:
             hint = "set dataset.prepare.fold_column, train_folds, val_folds and test_folds"
-            raise InvalidValueError("nothing to turn", where="turn_folds", allowed="a dataset with folds", received=True, hint=hint)
+            raise InvalidValueError("nothing to turn", where=turned, allowed="a dataset with folds", received=True, hint=hint)
         SourceSettings.__post_init__(self)
         self._check_arms()
 
@@ -95,13 +101,14 @@ class Config(RunSettings, SourceSettings):
         return (self.draw_seed,) if isinstance(self.draw_seed, int) else self.draw_seed
 
     def dataset_of(self, draw: int) -> Dataset:
-        """Return the dataset as a draw sees it: with ``turn_folds`` every draw has other folds for train, val and test."""
+        """Return the dataset as a draw sees it: with ``turn_folds`` or ``turn_held_out`` every draw has other folds to test."""
         settings = self.dataset.prepare
-        if not self.turn_folds:
+        if not (self.turn_folds or self.turn_held_out):
             return self.dataset
-        folds = [*settings.train_folds, *settings.val_folds, *settings.test_folds]
+        fixed = settings.train_folds if self.turn_held_out else ()
+        folds = [*(() if fixed else settings.train_folds), *settings.val_folds, *settings.test_folds]
         places = draw % len(folds)
-        turned = [*folds[places:], *folds[:places]]
+        turned = [*fixed, *folds[places:], *folds[:places]]
         train, val = len(settings.train_folds), len(settings.train_folds) + len(settings.val_folds)
         changed = replace(settings, train_folds=tuple(turned[:train]), val_folds=tuple(turned[train:val]), test_folds=tuple(turned[val:]))
         return replace(self.dataset, prepare=changed)

@@ -34,7 +34,7 @@ CONFIG = Config
 def title(config: Config) -> str:
     """Return the name of the run."""
     sizes, draws = (", ".join(map(str, values)) for values in (config.sizes, config.draws))
-    turned = " · folds turned" if config.turn_folds else ""
+    turned = " · folds turned" if config.turn_folds else " · held-out folds turned" if config.turn_held_out else ""
     return f"synthio · {config.dataset.name} · n={sizes} · {'draws' if len(config.draws) > 1 else 'seed'} {draws}{turned}"
 
 

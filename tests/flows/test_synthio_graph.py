@@ -132,6 +132,21 @@ def test_turned_folds_let_every_fold_test_once_and_share_the_base_model(tmp_path
     assert len([step for step in still.graph if step.stage.name == "prepare"]) == 1
     with pytest.raises(InvalidValueError, match="nothing to turn"):
         steps(tmp_path, "turn_folds=true")
+    with pytest.raises(InvalidValueError, match="turned twice"):
+        steps(tmp_path, *words, "turn_folds=true", "turn_held_out=true")
+
+
+def test_turned_held_out_folds_leave_the_train_folds_alone(tmp_path):
+    root = tmp_path / "clips"
+    root.mkdir()
+    (root / "esc10.csv").write_text("path,label,fold\n")
+    plan, _ = steps(tmp_path, "dataset=esc10", f"dataset.root={root}", "draw_seed=[0,1,2]", "turn_held_out=true", "measures=false")
+    folds = {
+        (s.train_folds, s.val_folds, s.test_folds) for s in (step.request.settings for step in plan.graph if step.stage.name == "prepare")
+    }
+    assert folds == {(("1", "2", "3"), ("4",), ("5",)), (("1", "2", "3"), ("5",), ("4",))} and "held-out folds turned" in plan.title
+    with pytest.raises(InvalidValueError, match="nothing to turn"):
+        steps(tmp_path, "turn_held_out=true")
 
 
 def test_a_contrastive_encoder_is_offered_to_retrieval_filter_and_measures(tmp_path):
