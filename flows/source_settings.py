@@ -70,11 +70,16 @@ class Generator:
     """1: rejected clips are left out. More: their captions are revised, and they are generated and filtered again (self-reflection)."""
     filter: bool = True
     """Whether generated clips must sound like their label to CLAP."""
+    pool: str = ""
+    """One of ``retrievals``, whose clips are what ``generate.init_pool`` starts from."""
     generate: generate.Settings = field(default_factory=generate.Settings)
     """How to sample."""
 
     def __post_init__(self) -> None:
         check_range("generators.rounds", self.rounds, 1, 100)
+        if bool(self.pool) != bool(self.generate.init_pool):
+            received = {"pool": self.pool, "generate.init_pool": self.generate.init_pool}
+            raise InvalidValueError("pool and share belong together", where="generators.pool", allowed="both or neither", received=received)
         if self.rounds > 1 and not self.filter:
             hint = "without the filter nothing is rejected; set filter=true or rounds=1"
             raise InvalidValueError("nothing to reflect on", where="generators.rounds", allowed=1, received=self.rounds, hint=hint)
@@ -188,7 +193,12 @@ class SourceSettings:
     """Rendered presets, by name; made only for what names them."""
     pretrain_on: str = ""
     """One of ``presets`` or ``pools``, whose captioned sounds the text-to-audio model is pretrained on instead of the project's own."""
-    retrievals: dict[str, Retrieval] = field(default_factory=lambda: {"pool": Retrieval(), "presets": Retrieval(presets="dexed")})
+    retrievals: dict[str, Retrieval] = field(
+        default_factory=lambda: {
+            "pool": Retrieval(), "presets": Retrieval(presets="dexed"),
+            "named": Retrieval(retrieve=retrieve.Settings(per_clip=8, by="words")),
+        }
+    )  # fmt: skip
     """Pools of other clips, by name."""
     synths: dict[str, SoundSettings] = field(default_factory=lambda: {"voice": SoundSettings(pairs=False, val_share=0.0)})
     """Random sounds of a modular synthesiser, by name; they have no label, so they feed trainers that need none."""
@@ -257,6 +267,10 @@ class SourceSettings:
                 )
             if model not in (BASE, *self.models):
                 raise InvalidValueError("no such model", where=where, received=model, hint=nearest(model, [BASE, *self.models]))
+        for name, generator in self.generators.items():
+            if generator.pool and generator.pool not in self.retrievals:
+                hint = nearest(generator.pool, self.retrievals)
+                raise InvalidValueError("no such retrieval", where=f"generators.{name}.pool", received=generator.pool, hint=hint)
         users_of_presets = [("pretrain_on", self.pretrain_on)] if self.pretrain_on not in self.pools else []
         users_of_presets += [(f"retrievals.{name}.presets", retrieval.presets) for name, retrieval in self.retrievals.items()]
         for where, presets in users_of_presets:

@@ -175,16 +175,20 @@ class Sources:
         elif name in self.settings.rooms:
             folder = self._in_rooms(name)
         else:
-            retrieval = self.settings.retrievals[name]
-            pool = self.presets(retrieval.presets) if retrieval.presets else self._pool(retrieval.root, retrieval.csv, name)
-            learned = retrieval.retrieve.by == "encoder"
-            retrieved = retrieve.Request(
-                clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint="" if learned else self.clap(), shards=self.shards,
-                settings=retrieval.retrieve, encoder=self.settings.encoder if learned else "",
-            )  # fmt: skip
-            folder = self._add("retrieve", retrieved, f"retrieve {name}")
+            folder, pool = self._retrieved(name)
             return Rounds((folder,), (folder,), (pool,))
         return Rounds((folder,), (folder,))
+
+    def _retrieved(self, name: str) -> tuple[str, str]:
+        """Return the folders of what is retrieved for the gold clips, and of the pool that it comes from."""
+        retrieval = self.settings.retrievals[name]
+        pool = self.presets(retrieval.presets) if retrieval.presets else self._pool(retrieval.root, retrieval.csv, name)
+        by = retrieval.retrieve.by
+        request = retrieve.Request(
+            clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint=self.clap() if by in ("audio", "label_text") else "",
+            shards=self.shards, settings=retrieval.retrieve, encoder=self.settings.encoder if by == "encoder" else "",
+        )  # fmt: skip
+        return self._add("retrieve", request, f"retrieve {name}"), pool
 
     def _as_it_is(self, name: str) -> str:
         """Return the folder of clips that owe nothing to the gold clips, or of these; the former are the same for every draw."""
@@ -235,18 +239,15 @@ class Sources:
     def _generated(self, name: str, generator: Generator) -> Rounds:
         """Generate, filter, and do so again with revised captions for what was rejected, as often as the generator says."""
         model, clips = self.model(generator.model), self.captioned(generator.captions)
-        generated, accepted, lineage = [], [], [clips]
+        starts = self._retrieved(generator.pool) if generator.pool else ()
+        generated, accepted, lineage = [], [], [clips, *starts]
         current = clips
         for number in range(generator.rounds):
             suffix = f"{name}, round {number + 1}" if generator.rounds > 1 else name
             request = generate.Request(
-                clips=current,
-                model=model,
-                gold=clips if number else "",
-                round=number,
-                shards=self.shards,
-                settings=generator.generate,
-            )
+                clips=current, model=model, gold=clips if number else "", round=number, shards=self.shards, settings=generator.generate,
+                pool=starts[0] if starts else "",
+            )  # fmt: skip
             generated.append(self._add("generate", request, f"generate {suffix}"))
             if not generator.filter:
                 return Rounds(tuple(generated), tuple(generated), tuple(lineage))

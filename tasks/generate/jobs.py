@@ -67,7 +67,8 @@ def jobs(request: Request, table: pd.DataFrame) -> list[Job]:
 
 
 def hangs_on(request: Request, read: Callable[[str], pd.DataFrame]) -> dict[str, list[Any]]:
-    """Return what decides each clip besides model and settings, by clip_id: its job, and with ``init_mix`` the gold clips of its class.
+    """Return what decides each clip besides model and settings, by clip_id: its job, and with ``init_mix`` and ``init_pool`` the other
+    clips of its class.
 
     Args:
         request: this request or an earlier one's.
@@ -78,6 +79,8 @@ def hangs_on(request: Request, read: Callable[[str], pd.DataFrame]) -> dict[str,
     if request.settings.init_mix:
         for row in gold_rows(read(request.gold) if request.gold else clips, "generate.gold").itertuples():
             company.setdefault(row.label, []).append((row.clip_id, row.sha256))
+    for row in gold_rows(read(request.pool), "generate.pool").itertuples() if request.pool else ():
+        company.setdefault(row.label, []).append((row.clip_id, row.sha256))
     without = {"gold_path": ""}  # the sound's digest says more
     return {job.clip_id: [asdict(job) | without, company.get(job.label, [])] for job in jobs(request, clips)}
 
@@ -87,5 +90,7 @@ def keys_of(settings: Settings) -> str:
     without = {"num_iters", "seed", "batch_size"}  # how many, and what the clip's own seed holds already
     if not settings.initialize_audio:
         without |= {"init_noise_level", "init_mix", "init_roll"}
+    if not settings.init_pool:
+        without |= {"init_pool"}
     kept = {item.name: to_dict(getattr(settings, item.name)) for item in dataclasses.fields(settings) if item.name not in without}
     return json.dumps(kept, sort_keys=True)

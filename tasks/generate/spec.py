@@ -10,7 +10,7 @@ from core.errors import InvalidValueError
 
 STAGE = Stage(
     name="generate", environment="diffusion", version=1, memory_mb=3000, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True,
-    row_inputs=("clips", "gold"),
+    row_inputs=("clips", "gold", "pool"),
 )  # fmt: skip
 
 Sampler = Literal[
@@ -37,6 +37,9 @@ class Settings:
     """Play the start faster or slower by a random factor from 1 / (1 + this) to 1 + this: pitch and tempo change together, as on tape."""
     init_tilt_db: float = 0.0
     """Standard deviation of a random smooth filter over the start, in dB at five places of the spectrum: another microphone or distance."""
+    init_pool: float = 0.0
+    """Share of the clips that start from a clip of the request's ``pool`` with their label instead of from their gold clip: what the gold
+    clips do not hold must come from elsewhere. Labels that the pool lacks start from gold clips."""
     detail: Literal["generated", "start"] = "generated"
     """Where phase and fine structure come from. ``generated``: the model alone, by Griffin-Lim or its own decoder. ``start``: what the
     model changed is laid over the start as a filter that varies in time and frequency, so that the decoder loses nothing recorded."""
@@ -64,9 +67,10 @@ class Settings:
         check_range("generate.init_mix", self.init_mix, 0.0, 0.95)
         check_range("generate.cfg_scale", self.cfg_scale, 0.0, 100.0)
         check_range("generate.batch_size", self.batch_size, 1, 4096)
+        check_range("generate.init_pool", self.init_pool, 0.0, 1.0)
         check_range("generate.init_speed", self.init_speed, 0.0, 1.0)
         check_range("generate.init_tilt_db", self.init_tilt_db, 0.0, 24.0)
-        variations = [name for name in ("init_mix", "init_roll", "init_speed", "init_tilt_db") if getattr(self, name)]
+        variations = [name for name in ("init_mix", "init_roll", "init_speed", "init_tilt_db", "init_pool") if getattr(self, name)]
         if variations and not self.initialize_audio:
             hint = "set initialize_audio=true: without it there is no start to vary"
             raise InvalidValueError("has no effect", where=f"generate.{', '.join(variations)}", received=variations, hint=hint)
@@ -94,8 +98,15 @@ class Request:
     """Round of self-reflection; from 1 on, one clip is generated for each listed caption."""
     gold: str = ""
     """Folder of all gold clips, where ``init_mix`` looks for second clips; empty: ``clips``."""
+    pool: str = ""
+    """Folder of ``retrieve``: further clips with the gold clips' labels, where ``init_pool`` starts from."""
 
     def __post_init__(self) -> None:
+        if bool(self.pool) != bool(self.settings.init_pool):
+            received = {"pool": self.pool, "init_pool": self.settings.init_pool}
+            raise InvalidValueError(
+                "pool and share belong together", where="generate.init_pool", allowed="both or neither", received=received
+            )
         check_range("generate.shards", self.shards, 1, 100_000)
         check_range("generate.round", self.round, 0, 1000)
 

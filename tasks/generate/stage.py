@@ -65,7 +65,8 @@ class _Work:
         use_fast_float32(context.device, self.model.latent_frames)
         folder = request.gold or request.clips
         gold = gold_rows(manifest.read(context.resolve(folder)), "generate.gold" if request.gold else "generate.clips")
-        self.starts = Starts(self.model, gold, self.settings, context)
+        pool = gold_rows(manifest.read(context.resolve(request.pool)), "generate.pool") if request.pool else None
+        self.starts = Starts(self.model, gold, self.settings, context, pool)
 
     def generate(self, batch: list[Job], folder: Path) -> list[dict[str, Any]]:
         """Generate a batch of clips, write them, and return their rows."""
@@ -104,7 +105,8 @@ class _Work:
         }  # fmt: skip
         if start:
             parameters |= {name: getattr(s, name) for name in ("init_roll", "init_speed", "init_tilt_db", "detail")}
-            parameters |= {"init_mix": s.init_mix if start.partner else 0.0, "partner": start.partner}
+            mixed = start.partner and not start.pooled
+            parameters |= {"init_mix": s.init_mix if mixed else 0.0, "partner": start.partner, "start": "pool" if start.pooled else "gold"}
         if job.revised_from:
             parameters["revised_from"] = job.revised_from
         parents = [job.gold_id, start.partner] if start and start.partner else [job.gold_id]

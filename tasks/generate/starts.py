@@ -1,4 +1,4 @@
-"""What generation starts from: a gold clip's latent, or a variation of it that the published method lacks."""
+"""What generation starts from: a gold clip's latent, or one of the variations of it that the published method lacks."""
 
 from __future__ import annotations
 
@@ -32,23 +32,25 @@ class Start:
     sound: audio.Samples
     """[samples], which the latent is of."""
     partner: str = ""
-    """The second gold clip in it."""
+    """The second clip in it: a gold clip, or where ``pooled`` the clip of the pool that it is made of."""
+    pooled: bool = False
+    """Whether it is a clip of the pool; there is then no gold clip in it."""
 
 
 class Starts:
     """Makes starts; sounds and latents of the gold clips used last are kept."""
 
-    def __init__(self, model: TextToAudio, gold: pd.DataFrame, settings: Settings, context: Context) -> None:
+    def __init__(
+        self, model: TextToAudio, gold: pd.DataFrame, settings: Settings, context: Context, pool: pd.DataFrame | None = None
+    ) -> None:
         self._model, self._settings, self._context = model, settings, context
-        rows = gold.sort_values("clip_id").to_dict("records")
-        self._of_label: dict[str, list[tuple[str, str]]] = {}
-        for row in rows:
-            self._of_label.setdefault(str(row["label"]), []).append((str(row["clip_id"]), str(row["path"])))
+        self._of_label = _by_label(gold)
+        self._pool = {} if pool is None else _by_label(pool)
         self._sounds: dict[str, audio.Samples] = {}
         self._latents: dict[str, torch.Tensor] = {}
 
     def sound(self, path: str) -> audio.Samples:
-        """Return a gold clip at the model's rate, [samples]."""
+        """Return a clip at the model's rate, [samples]."""
         if path not in self._sounds:
             self._sounds = dict(list(self._sounds.items())[-REMEMBERED:])
             self._sounds[path] = audio.load_mono(self._context.resolve(path), self._model.sample_rate_hz)
@@ -57,6 +59,9 @@ class Starts:
     def start(self, job: Job) -> Start:
         """Return a clip's start; every random choice in it hangs on the clip's own seed."""
         settings, rng = self._settings, np.random.default_rng([job.seed, 1])
+        pooled = self._from_pool(job)
+        if pooled:
+            return pooled
         gold = self.sound(job.gold_path)
         own = self._varied(gold, len(gold), rng)
         latent = self._encoded(job.gold_path, own)
@@ -75,8 +80,18 @@ class Starts:
         heard = np.interp(moments, np.arange(len(share)), share).astype(np.float32)
         return Start((1 - weight) * latent + weight * with_partner, (1 - heard) * own + heard * fitted, partner)
 
+    def _from_pool(self, job: Job) -> Start | None:
+        """Return a start made of a clip of the pool, as long as the gold clip; None where the start is the gold clip's."""
+        others = self._pool.get(job.label, [])
+        rng = np.random.default_rng([job.seed, 2])
+        if not others or rng.random() >= self._settings.init_pool:
+            return None
+        partner, path = others[int(rng.integers(len(others)))]
+        sound = self._varied(self.sound(path), len(self.sound(job.gold_path)), rng)
+        return Start(self._encoded(f"{path} {len(sound)}", sound), sound, partner, pooled=True)
+
     def _varied(self, sound: audio.Samples, length: int, rng: np.random.Generator) -> audio.Samples:
-        """Return a gold clip of the given length under its own random speed, shift and filter."""
+        """Return a clip at the given length under its own random speed, shift and filter."""
         settings, rate_hz = self._settings, self._model.sample_rate_hz
         if settings.init_speed:
             limit = np.log1p(settings.init_speed)
@@ -97,6 +112,14 @@ class Starts:
             self._latents = dict(list(self._latents.items())[-REMEMBERED:])
             self._latents[name] = latent
         return latent
+
+
+def _by_label(table: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    """Return ids and paths of a table's clips by label, in the order of the ids."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in table.sort_values("clip_id").to_dict("records"):
+        found.setdefault(str(row["label"]), []).append((str(row["clip_id"]), str(row["path"])))
+    return found
 
 
 def tilted(sound: audio.Samples, rate_hz: int, spread_db: float, rng: np.random.Generator) -> audio.Samples:

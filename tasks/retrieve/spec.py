@@ -1,4 +1,4 @@
-"""Retrieve the pool clips nearest to each gold clip to CLAP, or to a contrastive encoder; they become training clips with its label."""
+"""Retrieve the pool clips nearest to each gold clip, by sound or by words; they become training clips with its label."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Settings:
 
     per_clip: int = 2
     """Clips retrieved for each gold clip; as many as ``generate`` makes by default."""
-    by: Literal["audio", "label_text", "encoder"] = "audio"
+    by: Literal["audio", "label_text", "encoder", "words"] = "audio"
     """``audio``: nearest to the gold clip itself by CLAP; ``label_text``: to "Sound of a {label}"; ``encoder``: to the gold clip by the
-    request's ``encoder``."""
+    request's ``encoder``; ``words``: no model, the clip's and the pool clip's label have words in common."""
     unique: bool = True
     """Give no pool clip twice: the best pairs of the whole set are taken first. Otherwise every gold clip gets its nearest."""
     audio_model: str = "HTSAT-base"
@@ -45,7 +45,7 @@ class Request:
     pool: str
     """Folder of the pool: any dataset's manifest. Its validation and test clips stay where they are."""
     checkpoint: str = external_path()
-    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file; empty by encoder."""
+    """Folder of ``train_clap``, or a LAION-CLAP checkpoint file; empty by encoder and by words."""
     shards: int = 4
     """Parts of the embedding that are recorded and resumed one by one."""
     settings: Settings = Settings()
@@ -58,9 +58,11 @@ class Request:
 
     def __post_init__(self) -> None:
         check_range("retrieve.shards", self.shards, 1, 100_000)
-        if (self.settings.by == "encoder") != bool(self.encoder) or bool(self.encoder) == bool(self.checkpoint):
+        by = self.settings.by
+        if bool(self.encoder) != (by == "encoder") or bool(self.checkpoint) != (by in ("audio", "label_text")):
             raise InvalidValueError(
-                "one embedding", where="retrieve.encoder", allowed="an encoder for by=encoder, a checkpoint for the others",
+                "one embedding", where="retrieve.encoder",
+                allowed="an encoder for by=encoder, a checkpoint for audio and label_text, neither for words",
                 received={"by": self.settings.by, "encoder": self.encoder, "checkpoint": self.checkpoint},
             )  # fmt: skip
 
@@ -70,7 +72,7 @@ class Result:
     """What was retrieved."""
 
     clips: int
-    """Clips retrieved."""
+    """Clips retrieved. By words fewer than were asked for, where labels have none in common with the pool's."""
     rejected: int
     """Clips among them that are silent once fitted to the gold clip's length; they stay in the manifest with their reason."""
     seconds: float
@@ -86,4 +88,4 @@ class Result:
     distinct: int
     """Different pool clips retrieved."""
     mean_cosine: float
-    """Mean similarity of the retrieved clips."""
+    """Mean similarity of the retrieved clips; 0 when there are none."""

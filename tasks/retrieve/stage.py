@@ -23,6 +23,7 @@ from tasks.matmul import use_fast_float32
 from tasks.retrieve.nearest import DIGITS, choose, cosines
 from tasks.retrieve.pool import left_out
 from tasks.retrieve.spec import STAGE, Request, Result
+from tasks.retrieve.words import shared_out, word_cosines
 
 EMBEDDINGS = "embeddings.npz"
 
@@ -43,7 +44,7 @@ class Inputs:
 
     def sounds(self, by: str) -> dict[str, str]:
         """Return the paths of the sounds to embed by clip_id."""
-        tables = [self.pool] if by == "label_text" else [self.gold, self.pool]
+        tables = {"label_text": [self.pool], "words": []}.get(by, [self.gold, self.pool])
         return {row.clip_id: row.path for table in tables for row in table.itertuples()}
 
 
@@ -72,7 +73,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     inputs, settings = read(request, context), request.settings
     sounds = sorted(inputs.sounds(settings.by).items())
     texts = sorted(set(inputs.queries(settings.by))) if settings.by == "label_text" else []
-    embedder = _opened(request, context)
+    embedder = _opened(request, context) if sounds else None
     total, done = sum(len(sounds[shard :: request.shards]) for shard in shards), 0
     for shard in shards:
         with context.shard(shard) as folder:
@@ -81,7 +82,8 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
             if texts and shard == 0 and isinstance(embedder, Embedder):
                 found = dict(zip(texts, embedder.texts(texts).cpu().numpy(), strict=True))
             unusable: dict[str, str] = {}
-            for start in range(0, len(own), CLIPS_AT_ONCE):
+            for start in range(0, len(own) if embedder else 0, CLIPS_AT_ONCE):
+                assert embedder
                 embedded, faults = embedder.sounds({clip: context.resolve(path) for clip, path in own[start : start + CLIPS_AT_ONCE]})
                 found |= {clip: _vector(made) for clip, made in embedded.items()}
                 unusable |= {clip: getattr(error, "reason", "unreadable") for clip, error in faults.items()}
@@ -116,16 +118,11 @@ def run(request: Request, context: Context) -> Result:
         InvalidValueError: a gold clip cannot be read, or the pool is too small.
     """
     inputs, settings = read(request, context), request.settings
-    vectors, unusable = _embeddings(request, context)
-    queries = inputs.queries(settings.by)
-    lost = sorted(set(queries) & set(unusable))
-    if lost:
-        raise InvalidValueError("gold clips cannot be read", where="retrieve.clips", allowed="sound files", received=lost[:5])
-    pool = inputs.pool[~inputs.pool["clip_id"].isin(unusable)].reset_index(drop=True)
-    if pool.empty:
-        raise InvalidValueError("no usable clip", where="retrieve.pool", allowed="at least one", received=dict(Counter(unusable.values())))
-    similarity = cosines(np.stack([vectors[name] for name in queries]), np.stack([vectors[name] for name in pool["clip_id"]]))
-    chosen = choose(similarity, settings.per_clip, settings.unique)
+    pool, similarity, unusable = _compared(request, inputs, context)
+    by_words = settings.by == "words"
+    chosen = (
+        shared_out(similarity, settings.per_clip, settings.unique) if by_words else choose(similarity, settings.per_clip, settings.unique)
+    )
     rows = []
     for number, (gold, columns) in enumerate(zip(inputs.gold.itertuples(), chosen, strict=True)):
         for rank, column in enumerate(columns, start=1):
@@ -139,8 +136,27 @@ def run(request: Request, context: Context) -> Result:
         clips=len(rows), rejected=sum(row["status"] != "accepted" for row in rows),
         seconds=round(sum(row["duration_s"] for row in rows), 3), pool=len(inputs.pool) + len(inputs.left_out), eligible=len(pool),
         left_out=dict(sorted(reasons.items())), distinct=len({column for columns in chosen for column in columns}),
-        mean_cosine=round(float(given.mean()), DIGITS),
+        mean_cosine=round(float(given.mean()), DIGITS) if len(given) else 0.0,
     )  # fmt: skip
+
+
+def _compared(request: Request, inputs: Inputs, context: Context) -> tuple[pd.DataFrame, npt.NDArray[np.float64], dict[str, str]]:
+    """Return the usable pool clips, their similarity to the gold clips [gold, pool], and why others cannot be used, by clip_id.
+
+    Raises:
+        InvalidValueError: a gold clip cannot be read, or no pool clip can.
+    """
+    if request.settings.by == "words":
+        return inputs.pool, word_cosines(list(inputs.gold["label"]), list(inputs.pool["label"])), {}
+    vectors, unusable = _embeddings(request, context)
+    queries = inputs.queries(request.settings.by)
+    lost = sorted(set(queries) & set(unusable))
+    if lost:
+        raise InvalidValueError("gold clips cannot be read", where="retrieve.clips", allowed="sound files", received=lost[:5])
+    pool = inputs.pool[~inputs.pool["clip_id"].isin(unusable)].reset_index(drop=True)
+    if pool.empty:
+        raise InvalidValueError("no usable clip", where="retrieve.pool", allowed="at least one", received=dict(Counter(unusable.values())))
+    return pool, cosines(np.stack([vectors[name] for name in queries]), np.stack([vectors[name] for name in pool["clip_id"]])), unusable
 
 
 def _embeddings(request: Request, context: Context) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, str]]:

@@ -234,3 +234,68 @@ def test_a_random_filter_is_smooth_seeded_and_as_wide_as_said():
 def test_variations_need_a_start():
     with pytest.raises(InvalidValueError, match="no start to vary"):
         Settings(init_speed=0.2)
+
+
+@pytest.fixture(scope="module")
+def pool(data_root):
+    """Two clips of the pool for one of the classes, one of them short."""
+    rows = []
+    for number in range(2):
+        path = f"stages/retrieve/aa/audio/p{number}.wav"
+        tone = 0.5 * np.sin(2 * np.pi * (3000 + 1000 * number) * np.arange(int((0.2 + 0.8 * number) * RATE)) / RATE)
+        audio.write(data_root / path, tone.astype(np.float32), RATE)
+        rows.append(manifest.row(f"p{number}", path, "retrieve", label="a", split="train", duration_s=0.2 + 0.8 * number))
+    manifest.write(data_root / "stages/retrieve/aa", manifest.frame(rows))
+    return "stages/retrieve/aa"
+
+
+def test_a_share_of_the_clips_starts_from_the_pool_where_it_knows_the_label(data_root, pool):
+    model = text_to_audio.load(data_root / "stages/train_text_to_audio/aa")
+    settings = Settings(**FROM_GOLD, init_mix=0.5, init_pool=0.5, num_iters=20)
+    table = manifest.read(data_root / "stages/caption/aa")
+    context = Context(data_root, data_root, threads=1)
+    starts = Starts(model, table, settings, context, manifest.read(data_root / pool))
+    work = jobs(Request("stages/caption/aa", "m", 1, settings, pool=pool), table)
+    made = [(job, starts.start(job)) for job in work]
+    of_a = [start for job, start in made if job.label == "a"]
+    assert 0.3 < np.mean([start.pooled for start in of_a]) < 0.7 and {start.partner for start in of_a if start.pooled} == {"p0", "p1"}
+    assert not any(start.pooled for job, start in made if job.label != "a")
+    for job, start in made:
+        if start.pooled:
+            peak_hz = np.abs(np.fft.rfft(start.sound)).argmax() * RATE / len(start.sound)
+            assert len(start.sound) == len(starts.sound(job.gold_path)) and peak_hz == pytest.approx(
+                3000 + 1000 * int(start.partner[1]), abs=20
+            )
+            assert torch.equal(start.latent, starts.start(job).latent)
+
+
+def test_a_start_from_the_pool_is_named_as_a_parent_and_in_the_key(data_root, pool):
+    output = data_root / "stages/generate/pooled"
+    output.mkdir(parents=True)
+    context = Context(output, data_root, threads=1, final="stages/generate/pooled", emit=lambda kind, values: None)
+    settings = Settings(**FROM_GOLD, init_mix=0.5, init_pool=0.9, steps=2)
+    request = Request("stages/caption/aa", "stages/train_text_to_audio/aa", 1, settings, pool=pool)
+    run_shards(request, context, [0])
+    run(request, context)
+    table = manifest.read(output)
+    for row in table.itertuples():
+        told = json.loads(row.parameters)
+        assert (told["start"] == "pool") == (told["partner"] in ("p0", "p1")) and (told["start"] == "gold" or told["init_mix"] == 0)
+        assert list(row.parents)[1:] == ([told["partner"]] if told["partner"] else [])
+    assert "pool" in {json.loads(row.parameters)["start"] for row in table.itertuples()}
+    with pytest.raises(InvalidValueError, match="both or neither"):
+        Request("stages/caption/aa", "m", settings=settings)
+
+
+def test_a_pool_of_test_clips_is_refused(data_root, pool):
+    rows = manifest.read(data_root / pool)
+    rows["split"] = "test"
+    manifest.write(data_root / "stages/retrieve/bad", rows)
+    output = data_root / "stages/generate/refused"
+    output.mkdir(parents=True)
+    context = Context(output, data_root, threads=1, final="stages/generate/refused", emit=lambda kind, values: None)
+    request = Request(
+        "stages/caption/aa", "stages/train_text_to_audio/aa", 1, Settings(**FROM_GOLD, init_pool=0.5), pool="stages/retrieve/bad"
+    )
+    with pytest.raises(InvalidValueError, match=r"generate\.pool"):
+        run_shards(request, context, [0])

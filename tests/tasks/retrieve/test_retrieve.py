@@ -68,7 +68,8 @@ def retrieved(root, shards=2, pool=POOL, clips=GOLD, evaluation=PREPARED, order=
     output.mkdir(parents=True)
     final = str(output.relative_to(root))
     context = Context(output, root, threads=1, final=final, emit=lambda kind, values: None)
-    request = Request(clips, pool, "" if encoder else "stages/train_clap/aa", shards, Settings(**settings), evaluation, encoder)
+    checkpoint = "" if encoder or settings.get("by") == "words" else "stages/train_clap/aa"
+    request = Request(clips, pool, checkpoint, shards, Settings(**settings), evaluation, encoder)
     for shard in order or range(shards):
         run_shards(request, context, [shard])
     return run(request, context), manifest.read(output)
