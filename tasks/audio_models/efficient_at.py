@@ -13,12 +13,12 @@ import torchaudio
 from torch import Tensor, nn
 
 from core import keys
-from core.errors import InvalidValueError
 from tasks.audio_models.interface import AudioModel, Reduction, frozen
 from tasks.audio_models.mobilenet import MobileNet
+from tasks.audio_models.weights import load_strictly, read
 
 SAMPLE_RATE_HZ = 32000
-PAD_MS, WINDOW_MS, HOP_MS = 80, 160, 50
+WINDOW_MS, HOP_MS = 160, 50
 WIDTHS = {f"mn{number:02d}": number / 10 for number in (1, 2, 4, 5, 10, 20, 30, 40)}
 """Names of the published widths."""
 PLACES = (5, 11, 13, 15)
@@ -74,9 +74,13 @@ class EfficientAT(AudioModel):
         return torch.cat(parts).unflatten(0, cut.shape[:2])
 
 
-def windows(audio: Tensor) -> Tensor:
-    """Cut sounds [B, samples] into windows [B, windows, samples of a window]; sounds shorter than the padding get silence behind them."""
-    pad, length, hop = (ms * SAMPLE_RATE_HZ // 1000 for ms in (PAD_MS, WINDOW_MS, HOP_MS))
+def windows(audio: Tensor, window_ms: int = WINDOW_MS) -> Tensor:
+    """Cut sounds [B, samples] into windows [B, windows, samples of a window], centred every 50 ms, the ends of the sounds mirrored.
+
+    Sounds not longer than half a window get silence behind them.
+    """
+    length, hop = (ms * SAMPLE_RATE_HZ // 1000 for ms in (window_ms, HOP_MS))
+    pad = length // 2
     audio = nn.functional.pad(audio, (0, max(0, pad + 1 - audio.shape[1])))
     return nn.functional.pad(audio[:, None], (pad, pad), mode="reflect")[:, 0].unfold(1, length, hop)
 
@@ -87,14 +91,8 @@ def open_efficient_at(name: str, path: Path, device: str | torch.device, reducti
     Raises:
         InvalidValueError: no file, or one of another network.
     """
-    if not path.is_file():
-        hint = f"a release file of EfficientAT, {name.removesuffix('_mel')}_as_….pt"
-        raise InvalidValueError("no weights", where=f"audio_model {name}", allowed="a file", received=str(path), hint=hint)
+    short = name.removesuffix("_mel")
+    state = read(name, path, f"a release file of EfficientAT, {short}_as_….pt")
     model = EfficientAT(name, keys.file_digest(path), reduction)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    try:
-        model.network.load_state_dict(state, strict=True)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        allowed = f"EfficientAT's {name.removesuffix('_mel')}"
-        raise InvalidValueError("weights of another network", where=path.name, allowed=allowed, received=str(error)[:300]) from error
+    load_strictly(model.network, state, path, f"EfficientAT's {short}")
     return frozen(model, device)

@@ -16,10 +16,10 @@ class Model:
     """An audio model."""
 
     name: str
-    """``mel``, ``mel128``, ``doppelgangers``, ``mn04``, ``mn20_mel``, …; ``mstft`` and ``mfccd`` are distances between sounds, without
-    any model."""
+    """``mel``, ``mel128``, ``doppelgangers``, ``mn04``, ``mn20_mel``, …, ``passt_s``, ``openl3_mel256_6144``, ``audiomae``
+    (docs/presets.md); ``mstft`` and ``mfccd`` are distances between sounds, without any model."""
     weights: str = external_path(default="")
-    """Its weights: a folder of train_contrastive, or a release file of EfficientAT."""
+    """Its weights: a folder of train_contrastive, or the file that its authors have published."""
     reduction: Literal["avg", "max"] = "avg"
     """Of its vectors over time."""
     title: str = ""

@@ -73,9 +73,10 @@ class Settings:
     max_lost_share: float = 0.1
     """Share of the presets that may be lost to crashes, hangs, errors and ``max_tries`` before the stage gives up."""
     audio_model: str = "mel"
-    """``mel`` (mean and deviation of log-mel bands), ``mel128``, ``doppelgangers``, ``mn04``, ``mn20_mel``, …; empty: none."""
+    """``mel`` (mean and deviation of log-mel bands), ``mel128``, ``doppelgangers``, ``mn04``, ``mn20_mel``, …, ``passt_s``,
+    ``openl3_mel256_6144``, ``audiomae`` (docs/presets.md); empty: none."""
     audio_weights: str = external_path(default="")
-    """The model's weights: a folder of train_contrastive, or a release file of EfficientAT."""
+    """The model's weights: a folder of train_contrastive, or the file that the model's authors have published."""
     reduction: Literal["avg", "max"] = "avg"
     """Of the audio model's vectors over time."""
     audio_clips: int = 0

@@ -8,7 +8,7 @@ from tasks.audio_models import efficient_at
 from tasks.audio_models.efficient_at import EfficientAT, Spectrogram, windows
 from tasks.audio_models.interface import AudioModel, reduced
 from tasks.audio_models.mobilenet import MobileNet, divisible
-from tasks.audio_models.opening import WITH_WEIGHTS, open_audio_model
+from tasks.audio_models.opening import PUBLISHED, WITH_WEIGHTS, open_audio_model
 from tasks.contrastive.embedder import Embedder
 from tasks.contrastive.encoder import random_encoder, save
 
@@ -86,6 +86,8 @@ def test_windows_are_cut_every_50_ms_with_mirrored_ends():
     assert torch.equal(cut[0, 0, 2560:], sound[0, :2560]) and torch.equal(cut[0, 0, :2560], sound[0, 1:2561].flip(0))
     assert torch.equal(cut[0, 10], sound[0, 10 * 1600 - 2560 : 10 * 1600 + 2560]) and torch.equal(cut[0, 100, :2560], sound[0, -2560:])
     assert windows(sound[:, :100]).shape == (1, 2, 5120)
+    longer = windows(sound, 640)
+    assert longer.shape == (1, 101, 20480) and torch.equal(longer[0, 10, 7680:12800], cut[0, 10])
 
 
 def test_the_front_end_against_numpy():
@@ -134,11 +136,30 @@ def test_weights_are_loaded_strictly(tmp_path):
         open_audio_model(f"mn04:{tmp_path / 'mn01.pt'}")
 
 
-@pytest.mark.parametrize("wrong", ["mell", "mel:x", "mn04", "mn04:nowhere.pt", "doppelgangers", "doppelgangers:nowhere", ""])
+@pytest.mark.parametrize("wrong", ["mell", "mel:x", "passt", "audiomae_16k", ""])
 def test_models_that_cannot_be_opened(wrong):
     with pytest.raises(InvalidValueError):
         open_audio_model(wrong)
-    assert "mn20_mel" in WITH_WEIGHTS
+
+
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
+def test_weights_that_are_not_there(name, tmp_path):
+    for path in ("", ":", ":nowhere.pt", f":{tmp_path}"):
+        with pytest.raises(InvalidValueError):
+            open_audio_model(name + path)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_files_that_hold_no_weights(name, tmp_path):
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html> Google Drive can't scan this file for viruses")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    torch.save({"model": {}, "run": print}, tmp_path / "code.pt")
+    for file in ("page.pt", "empty.pt", "code.pt"):
+        with pytest.raises(
+            InvalidValueError, match=r"not a file of weights.*page|not a file of weights.*empty|not a file of weights.*code"
+        ):
+            open_audio_model(f"{name}:{tmp_path / file}")
+    assert {"mn20_mel", "passt_s", "openl3_mel256_6144", "audiomae"} < set(PUBLISHED) < set(WITH_WEIGHTS)
 
 
 def test_sounds_of_another_shape_are_refused():
