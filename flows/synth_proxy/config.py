@@ -140,7 +140,7 @@ class Config(RunSettings):
     """How presets are played and heard; what is drawn, and by what it is played, is set above."""
     probes: int = 20
     """Presets that are rendered three times, in fresh processes and in another order, to see whether the synthesiser repeats itself."""
-    encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"TFM": {}, "HN-OH": {}, "MLP-OH": {}})
+    encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"TFM-modules": {}, "TFM": {}, "HN-OH": {}, "MLP-OH": {}})
     """What is trained, by name; the first one looks up sounds and is the proxy of ``match``. Settings of ``train_preset_encoder`` that
     differ, and ``model`` where the name is none: ``{wide: {model: mlp_oh, sizes: {hidden: 4096}}}``; ``{HN-OH: null}`` leaves one out."""
     training_seeds: tuple[int, ...] = (1,)

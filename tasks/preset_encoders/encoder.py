@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import InvalidValueError, nearest
 from tasks.preset_encoders.bodies import MLP, TRANSFORMER_SD, HighwayBlock, Recurrent, ResidualBlock, Stack, Transformer
+from tasks.preset_encoders.modules import ModuleTokens
 from tasks.preset_encoders.representations import TOKEN_SD, OneHot, RawParameters, RecurrentTokens, Representation, Tokens
 from tasks.presets.layout import Layout
 from tasks.presets.parameters import SynthSpec
@@ -31,11 +32,15 @@ SIZES: dict[str, dict[str, Any]] = {
         **COMMON, "token": 256, "blocks": 6, "heads": 8, "factor": 4.0, "pooling": "cls", "position": True, "token_sd": TOKEN_SD,
         "init_sd": TRANSFORMER_SD,
     },
+    "tfm_modules": {
+        **COMMON, "token": 256, "blocks": 6, "heads": 8, "factor": 4.0, "pooling": "cls", "hidden": 512, "knots": 12,
+        "init_sd": TRANSFORMER_SD,
+    },
     "mlp_raw": {**BLOCKS, "hidden": 2048, "blocks": 1},
     "resnet_oh": {**BLOCKS, "hidden": 768, "blocks": 6},
     "bigru_oh": {"hidden": 1024, "gru_layers": 1},
 }  # fmt: skip
-"""The published base sizes by encoder; the last three are implemented there but not in the published runs."""
+"""The published base sizes by encoder; ``tfm_modules`` is our own, the last three are implemented there but not in the published runs."""
 CHOICES = {"norm": ("batch", "layer"), "pooling": ("cls", "avg")}
 
 
@@ -53,7 +58,7 @@ class PresetEncoder(nn.Module):
     def __init__(self, representation: Representation, body: nn.Module, features: int, out: int, config: dict[str, Any]) -> None:
         super().__init__()
         self.representation, self.body, self.head, self.config = representation, body, nn.Linear(features, out), config
-        if config["name"] == "tfm":
+        if config["name"].startswith("tfm"):
             init_sd = config["sizes"]["init_sd"]
             nn.init.trunc_normal_(self.head.weight, std=init_sd, a=-2 * init_sd, b=2 * init_sd)
         else:
@@ -133,6 +138,8 @@ def complete(name: str, sizes: dict[str, Any]) -> dict[str, Any]:
 def _representation(name: str, layout: Layout, sizes: dict[str, Any]) -> Representation:
     if name == "hn_ptgru":
         return RecurrentTokens(layout, sizes["token"], sizes["gru_factor"], sizes["gru_layers"], sizes["gru_norm"], sizes["token_sd"])
+    if name == "tfm_modules":
+        return ModuleTokens(layout, sizes["token"], sizes["hidden"], sizes["knots"], cls=sizes["pooling"] == "cls")
     if name in ("hn_pt", "tfm"):
         return Tokens(layout, sizes["token"], cls=sizes.get("pooling") == "cls", position=sizes["position"], token_sd=sizes["token_sd"])
     return RawParameters(layout) if name == "mlp_raw" else OneHot(layout)
@@ -141,7 +148,7 @@ def _representation(name: str, layout: Layout, sizes: dict[str, Any]) -> Represe
 def _body(name: str, shape: tuple[int, ...], sizes: dict[str, Any]) -> tuple[nn.Module, int]:
     """Return the body and the number of its features."""
     flat = int(torch.Size(shape).numel())
-    if name == "tfm":
+    if name.startswith("tfm"):
         names = ("blocks", "heads", "factor", "pooling", "dropout", "init_sd")
         return Transformer(shape[1], *(sizes[name] for name in names)), shape[1]
     if name == "bigru_oh":

@@ -98,17 +98,22 @@ PUBLISHED: dict[str, dict[str, tuple[float, tuple[float, float], float]]] = {
     },
     "mlp_raw": _MLP, "resnet_oh": _HN, "bigru_oh": _HN,
 }  # fmt: skip
-"""Other synthesisers take Dexed's; the last three encoders, which were not published with numbers, those of their kin."""
+PUBLISHED["tfm_modules"] = PUBLISHED["tfm"]
+"""Other synthesisers take Dexed's; the last four encoders, which were not published with numbers, those of their kin."""
 
 _TOKENS = {"precision": "float32", "clip_norm": 1.0, "warm_up_share": 0.05}
 CPU: dict[str, dict[str, Any]] = {
-    "mlp_oh": {"sizes": {"hidden": 1024}, "epochs": 40, "learning_rate": 3e-3},
-    "hn_oh": {"sizes": {"hidden": 512}, "epochs": 25, "learning_rate": 3e-3},
+    "mlp_oh": {"sizes": {"hidden": 1024}, "epochs": 20, "learning_rate": 3e-3},
+    "hn_oh": {"sizes": {"hidden": 512}, "epochs": 14, "learning_rate": 3e-3},
     "hn_pt": {"sizes": {"hidden": 384, "token": 16}, "epochs": 25, "learning_rate": 3e-3},
     "hn_ptgru": {"sizes": {"hidden": 384, "token": 64, "blocks": 4}, "epochs": 8, "learning_rate": 2e-3, **_TOKENS},
     "tfm": {
         "sizes": {"token": 64, "blocks": 3, "heads": 4, "factor": 2.0, "position": False, "token_sd": 1.0, "init_sd": 0.08},
         "epochs": 8, "batch_presets": 64, "learning_rate": 1.5e-3, **_TOKENS,
+    },
+    "tfm_modules": {
+        "sizes": {"token": 96, "blocks": 3, "heads": 4, "hidden": 256}, "epochs": 24, "learning_rate": 2e-3, "looks_per_epoch": 1,
+        **_TOKENS,
     },
     "mlp_raw": {"sizes": {"hidden": 1024}, "epochs": 40, "learning_rate": 3e-3},
     "resnet_oh": {"sizes": {"hidden": 512}, "epochs": 20, "learning_rate": 3e-3},
@@ -124,7 +129,7 @@ CPU_COMMON: dict[str, Any] = {
 def paper(model: str, synth: str) -> dict[str, Any]:
     """Return the published training of an encoder for a synthesiser."""
     rate, betas, eps = PUBLISHED[model].get(synth, PUBLISHED[model]["dexed"])
-    return {"learning_rate": rate, "betas": betas, "eps": eps, "batch_presets": 256 if model == "tfm" else 512}
+    return {"learning_rate": rate, "betas": betas, "eps": eps, "batch_presets": 256 if model.startswith("tfm") else 512}
 
 
 def plan(model: str, preset: str, synth: str, rows: int, **changes: Any) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 OPTIMISER = ("learning_rate", "least_factor", "beta_1", "beta_2", "eps")
-TOKEN_MODELS = ("tfm",)
+TOKEN_MODELS = ("tfm", "tfm_modules")
 """Have narrower ranges of the optimiser's numbers."""
 Space = dict[str, BaseDistribution]
 
@@ -38,6 +38,10 @@ PAPER: dict[str, Space] = {
     "tfm": {
         "blocks": IntDistribution(2, 8, step=2), "heads": CategoricalDistribution([4, 8]), "factor": CategoricalDistribution([2.0, 4.0])
     },
+    "tfm_modules": {
+        "blocks": IntDistribution(2, 8, step=2), "heads": CategoricalDistribution([4, 8]), "factor": CategoricalDistribution([2.0, 4.0]),
+        "hidden": IntDistribution(256, 1024, step=256), "knots": IntDistribution(4, 24, step=4),
+    },
     "mlp_raw": {"blocks": IntDistribution(1, 2), "hidden": IntDistribution(512, 3072, step=256)},
     "resnet_oh": {"blocks": IntDistribution(1, 16), "hidden": IntDistribution(128, 1024, step=128)},
     "bigru_oh": {"hidden": IntDistribution(128, 1024, step=128), "gru_layers": IntDistribution(1, 4)},
@@ -54,6 +58,10 @@ CPU: dict[str, Space] = {
     "tfm": {
         "blocks": IntDistribution(2, 4), "heads": CategoricalDistribution([2, 4]), "token": IntDistribution(32, 96, step=32),
         "factor": CategoricalDistribution([2.0, 4.0]),
+    },
+    "tfm_modules": {
+        "blocks": IntDistribution(2, 4), "heads": CategoricalDistribution([2, 4]), "token": IntDistribution(64, 160, step=32),
+        "hidden": IntDistribution(128, 512, step=128), "knots": IntDistribution(4, 20, step=4),
     },
     "mlp_raw": {"blocks": IntDistribution(1, 2), "hidden": IntDistribution(256, 1280, step=256)},
     "resnet_oh": {"blocks": IntDistribution(1, 6), "hidden": IntDistribution(128, 640, step=128)},

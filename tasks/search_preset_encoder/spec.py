@@ -68,7 +68,7 @@ class Request:
 
     train: str
     """Preset set that render_presets wrote, with embeddings; its rows of split ``train`` are trained on."""
-    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "mlp_raw", "resnet_oh", "bigru_oh"]
+    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh"]
     """The encoder."""
     seed: int
     """Seed of proposals, weights and batches."""

@@ -12,7 +12,7 @@ STAGE = Stage(
     name="train_preset_encoder", environment="train", version=1, memory_mb=3000, time_limit_s=72 * 3600, cpu_threads=1, uses_gpu=True
 )
 
-MODELS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "mlp_raw", "resnet_oh", "bigru_oh")
+MODELS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh")
 """The encoders there are; a model is chosen by its name."""
 
 
@@ -90,7 +90,7 @@ class Request:
 
     train: str
     """Preset set that render_presets wrote, with embeddings; its rows of split ``train`` are trained on."""
-    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "mlp_raw", "resnet_oh", "bigru_oh"]
+    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh"]
     """The encoder."""
     seed: int
     """Seed of weights and batches."""

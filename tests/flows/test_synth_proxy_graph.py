@@ -24,21 +24,29 @@ def test_sets_of_different_seeds_are_rendered_once_for_all_encoders_and_seeds(tm
     drawn = [request.settings for request in of(plan, "render_presets")]
     assert [one.split for one in drawn] == ["train", "val", "test"] and len({one.seed for one in drawn}) == 3
     trained = of(plan, "train_preset_encoder")
-    assert [(one.model, one.seed) for one in trained] == [(name, seed) for name in ("tfm", "hn_oh", "mlp_oh") for seed in (1, 2)]
+    assert [(one.model, one.seed) for one in trained] == [
+        (name, seed) for name in ("tfm_modules", "tfm", "hn_oh", "mlp_oh") for seed in (1, 2)
+    ]
     train, val, test = (step.output for step in plan.graph if step.stage.name == "render_presets")
     assert {(one.train, one.val, one.search) for one in trained} == {(train, val, "")}
     assert {(one.sampled, one.val, one.hand_crafted) for one in of(plan, "evaluate_preset_encoder")} == {(test, val, "")}
     page = plan.graph[plan.report].request
-    assert [(run.encoder, run.seed) for run in page.runs][:3] == [("TFM", 1), ("TFM", 2), ("HN-OH", 1)]
+    assert [(run.encoder, run.seed) for run in page.runs][:3] == [("TFM-modules", 1), ("TFM-modules", 2), ("TFM", 1)]
     assert [one.path for one in page.sets] == [train, val, test] and page.probe and page.played and len(labels) == len(set(labels))
 
 
 def test_encoders_are_added_altered_and_left_out_by_name(tmp_path):
-    plan, _ = steps(tmp_path, "encoders.HN-OH=null", "encoders.TFM.epochs=3", "encoders.wide={model: mlp_oh, sizes: {hidden: 4096}}")
+    plan, _ = steps(
+        tmp_path,
+        "encoders.HN-OH=null",
+        "encoders.TFM-modules=null",
+        "encoders.TFM.epochs=3",
+        "encoders.wide={model: mlp_oh, sizes: {hidden: 4096}}",
+    )
     trained = [(one.model, one.settings.epochs, one.settings.sizes) for one in of(plan, "train_preset_encoder")]
     assert trained == [("tfm", 3, {}), ("mlp_oh", None, {}), ("mlp_oh", None, {"hidden": 4096})] and "3 encoders" in plan.title
     with pytest.raises(InvalidValueError, match="empty"):
-        steps(tmp_path, "encoders={TFM: null, HN-OH: null, MLP-OH: null}")
+        steps(tmp_path, "encoders={TFM-modules: null, TFM: null, HN-OH: null, MLP-OH: null}")
 
 
 def test_test_presets_reach_no_training_and_no_search(tmp_path):
@@ -95,7 +103,7 @@ def test_hand_made_presets_are_scored_and_never_trained_on(tmp_path):
 def test_searching_ranking_and_matching_are_added_when_asked_for(tmp_path):
     plain, _ = steps(tmp_path)
     plan, labels = steps(tmp_path, "search=true", "rank=true", "match=true", "training_seeds=[1,2]")
-    assert sum(label.startswith("search_preset_encoder") for label in labels) == 3, "one search for all seeds"
+    assert sum(label.startswith("search_preset_encoder") for label in labels) == 4, "one search for all seeds"
     searches = [step.output for step in plan.graph if step.stage.name == "search_preset_encoder"]
     assert {one.search for one in of(plan, "train_preset_encoder")} == set(searches)
     page = plan.graph[plan.report].request

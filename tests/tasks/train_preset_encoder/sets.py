@@ -16,7 +16,8 @@ FOLDER = "stages/render_presets/aa"
 SMALL = SynthSpec(
     "small",
     (
-        Parameter(0, "level", "num"), Parameter(1, "wave", "cat", cardinality=3), Parameter(2, "on", "bin"), Parameter(3, "pitch", "num"),
+        Parameter(0, "osc1_level", "num"), Parameter(1, "osc1_wave", "cat", cardinality=3), Parameter(2, "on", "bin"),
+        Parameter(3, "osc1_pitch", "num"),
         Parameter(4, "mode", "cat", cardinality=4, excluded_categories=(1,)), Parameter(5, "steps", "num", cardinality=5),
     ),
 )  # fmt: skip

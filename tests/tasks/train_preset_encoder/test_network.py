@@ -211,7 +211,7 @@ def test_saved_and_loaded_gives_the_same_embeddings_and_the_same_bytes(tmp_path)
 def test_a_preset_file_is_embedded_as_its_clipped_and_snapped_values_are(tmp_path):
     model = tiny("hn_oh").eval()
     save(tmp_path / "model.pt", model, SMALL, {})
-    values = {"level": 0.3, "wave": 0.9, "on": 1.0, "pitch": 0.5, "mode": 0.66, "steps": 0.6}
+    values = {"osc1_level": 0.3, "osc1_wave": 0.9, "on": 1.0, "osc1_pitch": 0.5, "mode": 0.66, "steps": 0.6}
     (tmp_path / "mine.json").write_text(json.dumps({"1": {"meta": {"name": "mine"}, "parameters": values}}))
     names, found = embed_file(tmp_path, tmp_path / "mine.json")
     with torch.no_grad():
