@@ -194,7 +194,11 @@ def finished(audio: Audio, settings: RenderSettings) -> Audio:
     """Make a clip of what a back end gave out: mean of the channels, exact length, faded out, not normalised; float32 [samples]."""
     mono = np.zeros(settings.samples, np.float32)
     taken = min(audio.shape[1], settings.samples)
-    np.mean(audio[:, :taken], axis=0, out=mono[:taken])
+    # Channel by channel: a mean over an axis of one or two goes through the samples one by one, a third of what Dexed takes to play them.
+    for channel in audio[:, :taken]:
+        mono[:taken] += channel
+    if len(audio) > 1:
+        mono[:taken] /= len(audio)
     fade = round(settings.fade_s * settings.sample_rate_hz)
     if fade:
         mono[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
