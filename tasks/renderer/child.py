@@ -1,14 +1,15 @@
 """The process that a plug-in runs in: ``python -m tasks.renderer.child``.
 
-Reads one JSON line per order from stdin. Answers each on stdout: the length of what follows as eight hexadecimal digits, JSON, and as many
-samples as it says, float32. The first line opens the back end, on the main thread, where plug-ins want to be loaded and played. Ends with
-its input or its parent.
+Reads one JSON line per order from stdin. Answers each on stdout: the length of what follows as eight hexadecimal digits, and JSON. The
+samples that it tells of lie in memory that the parent shares, float32: through a pipe a clip of 5 s would be copied twice, in pieces. The
+first line opens the back end, on the main thread, where plug-ins want to be loaded and played. Ends with its input or its parent.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import mmap
 import os
 import resource
 import signal
@@ -31,6 +32,7 @@ def main() -> None:
     os.dup2(2, 1)  # plug-ins print; what they print must not end up between the answers
     first = json.loads(sys.stdin.buffer.readline())
     _die_with(first["parent"])
+    shared = np.frombuffer(mmap.mmap(first["shared"], 0), np.float32)
     try:
         settings = build(RenderSettings, first["settings"])
         back_end = open_back_end(first["backend"], first["plugin"], settings)
@@ -38,32 +40,39 @@ def main() -> None:
     except Exception as error:
         _answer(replies, {"error": str(error) if isinstance(error, SynthloomError) else f"{type(error).__name__}: {error}"})
         return
+    notes: dict[str, Note] = {}
     for line in sys.stdin.buffer:
-        _answer(replies, *_rendered(back_end, settings, json.loads(line)))
+        order = json.loads(line)
+        told = order["note"]
+        if told not in notes:
+            notes[told] = build(Note, json.loads(told))
+        _answer(replies, _rendered(back_end, settings, order["raw"], notes[told], shared))
 
 
-def _rendered(back_end: BackEnd, settings: RenderSettings, order: dict[str, Any]) -> tuple[dict[str, Any], Audio | None]:
-    """Render one preset; return what is said of it and its samples, none if it failed."""
+def _rendered(back_end: BackEnd, settings: RenderSettings, given: dict[str, float], note: Note, shared: Audio) -> dict[str, Any]:
+    """Render one preset into the shared memory [samples]; return what is said of it."""
     started = time.perf_counter()
-    reason, audio = "", None
+    reason, samples = "", 0
     try:
-        raw = {int(index): value for index, value in order["raw"].items()}
-        audio = finished(back_end.render(raw, build(Note, order["note"])), settings)
+        raw = {int(index): value for index, value in given.items()}
+        audio = finished(back_end.render(raw, note), settings)
         # In here, so that no number that is none ever leaves; the greatest of numbers of which one is NaN is NaN.
-        if not (np.isfinite(audio.max()) and np.isfinite(audio.min())):
-            reason, audio = "not finite", None
+        if np.isfinite(audio.max()) and np.isfinite(audio.min()):
+            samples = len(audio)
+            shared[:samples] = audio
+        else:
+            reason = "not finite"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-    return {"reason": reason, "seconds": time.perf_counter() - started, "memory_mb": _memory_mb()}, audio
+    return {"reason": reason, "samples": samples, "seconds": time.perf_counter() - started, "memory_mb": _memory_mb()}
 
 
-def _answer(replies: int, told: dict[str, Any], audio: Audio | None = None) -> None:
-    """Write an answer; samples as they lie in memory, not copied once more."""
-    text = json.dumps({**told, "samples": 0 if audio is None else len(audio)}).encode()
-    for part in (b"%08x" % len(text) + text, b"" if audio is None else audio.data):
-        rest = memoryview(part).cast("B")
-        while rest:
-            rest = rest[os.write(replies, rest) :]
+def _answer(replies: int, told: dict[str, Any]) -> None:
+    """Write an answer."""
+    text = json.dumps(told).encode()
+    rest = memoryview(b"%08x" % len(text) + text)
+    while rest:
+        rest = rest[os.write(replies, rest) :]
 
 
 def _memory_mb() -> float:

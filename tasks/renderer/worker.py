@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
+import mmap
 import os
 import select
 import shutil
@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,14 +25,15 @@ from core.launcher import clean_environment
 from tasks.renderer import child
 from tasks.renderer.interface import Audio, Note, RenderSettings
 
-T = TypeVar("T", bytearray, Audio)
-
 TAIL_CHARS = 2000
 """Of what a child printed, in the reason of a failure."""
 CHATTER_BYTES = 1_000_000
 """What children print is cut when it is longer than this."""
-PIPE_BYTES = 1 << 20
-"""What a pipe shall hold: a whole clip, so that the two ends need not take turns for each 64 KiB of it."""
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files without names, see _shared_file
+"""Where Linux keeps files in memory; elsewhere the shared file lies among the temporary ones."""
+
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
+"""For glibc: keep the memory of a clip for the next one, instead of giving it back and being given the same pages cleared again."""
 
 
 class ChildDied(Exception):
@@ -58,6 +59,9 @@ class Worker:
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
+        self._shared: Audio | None = None
+        self._samples = settings.samples
+        self._notes: dict[Note, str] = {}
         self._closing = False
         self.rendered = 0
         """Orders that the present child has answered."""
@@ -73,18 +77,19 @@ class Worker:
         self.end()
         self._home = Path(tempfile.mkdtemp(prefix="synthloom-plugin-"))
         (self._home / ".local" / "share").mkdir(parents=True)  # amsynth wants to make a folder in there
-        with (self._home / "stderr.txt").open("ab") as errors:
+        with (self._home / "stderr.txt").open("ab") as errors, _shared_file(4 * self._samples) as shared:
+            self._shared = np.frombuffer(mmap.mmap(shared.fileno(), 0), np.float32)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", child.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                env=_environment(self._home), start_new_session=True,
+                env=_environment(self._home), start_new_session=True, pass_fds=(shared.fileno(),),
             )  # fmt: skip
+            opening = {**self._opening, "parent": os.getpid(), "shared": shared.fileno()}
         self.rendered, self.memory_mb = 0, 0.0
-        _widen(self._process)
         if self._closing:
             self.kill()
         reason = ""
         try:
-            told, _ = self._answered({**self._opening, "parent": os.getpid()}, self._start_timeout_s)
+            told = self._answered(opening, self._start_timeout_s)
             reason = told.get("error", "")
         except (ChildDied, ChildHung) as error:
             reason = f"while loading: {error}"
@@ -106,22 +111,23 @@ class Worker:
             ChildDied: the preset ended the child, or something else did.
             ChildHung: the preset froze it.
         """
-        told, audio = self._answered({"raw": {str(index): float(value) for index, value in raw.items()}, "note": to_dict(note)}, timeout_s)
+        if note not in self._notes:
+            self._notes[note] = json.dumps(to_dict(note))
+        told = self._answered({"raw": {str(index): float(value) for index, value in raw.items()}, "note": self._notes[note]}, timeout_s)
+        assert self._shared is not None
+        audio = self._shared[: told["samples"]].copy()
         self.rendered, self.memory_mb = self.rendered + 1, float(told["memory_mb"])
         self._cut_chatter()
         return told, audio
 
-    def _answered(self, order: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], Audio]:
+    def _answered(self, order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._process is not None and self._process.stdin is not None
         deadline = time.monotonic() + timeout_s
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
-            length = self._read(bytearray(8), deadline)
-            told: dict[str, Any] = json.loads(self._read(bytearray(int(length, 16)), deadline))
-            audio = np.empty(told["samples"], np.float32)
-            self._read(audio, deadline)
-            return told, audio
+            told: dict[str, Any] = json.loads(self._read(int(self._read(8, deadline), 16), deadline))
+            return told
         except (BrokenPipeError, ChildDied):
             reason = self._ending()
             self.end()
@@ -131,22 +137,21 @@ class Worker:
             self.end()
             raise ChildHung(reason) from None
 
-    def _read(self, into: T, deadline: float) -> T:
-        """Fill a buffer with what the child sends, and return it."""
+    def _read(self, size: int, deadline: float) -> bytearray:
+        """Return so many bytes of what the child sends."""
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         ready = select.poll()  # not select(), which cannot do with more than 1,024 open files
         ready.register(descriptor, select.POLLIN)
-        rest = memoryview(into.data if isinstance(into, np.ndarray) else into)
-        rest = rest.cast("B") if len(into) else memoryview(b"")
-        while rest:
+        found = bytearray()
+        while len(found) < size:
             if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise ChildHung
-            got = os.readv(descriptor, [rest])
+            got = os.read(descriptor, size - len(found))
             if not got:
                 raise ChildDied
-            rest = rest[got:]
-        return into
+            found += got
+        return found
 
     def _ending(self) -> str:
         """Say how the child ended; it has closed its output, or does not read any more."""
@@ -181,6 +186,7 @@ class Worker:
         """Kill the child and what it may have started, and clear up after it; safe to call again."""
         process, self._process = self._process, None
         home, self._home = self._home, None
+        self._shared = None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -192,15 +198,15 @@ class Worker:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _widen(process: subprocess.Popen[bytes]) -> None:
-    """Have the pipe of a child's output hold more, where the system lets us."""
-    assert process.stdout is not None
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+def _shared_file(size: int) -> IO[bytes]:
+    """Return a file of so many bytes that has no name, so that it is gone with the processes that share it."""
+    file = tempfile.TemporaryFile(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None)  # noqa: SIM115 - the caller closes it
+    file.truncate(size)
+    return file
 
 
 def _environment(home: Path) -> dict[str, str]:
     """Return a child's environment: one thread, no display, and a home in which plug-ins may do what they like."""
     own = {"HOME": str(home), "XDG_DATA_HOME": str(home / ".local" / "share"), "XDG_CONFIG_HOME": str(home / ".config")}
     kept = {name: os.environ[name] for name in ("PYTHONPYCACHEPREFIX",) if name in os.environ}
-    return {**clean_environment(1), **own, "XDG_CACHE_HOME": str(home / ".cache"), **kept}
+    return {**clean_environment(1), **own, "XDG_CACHE_HOME": str(home / ".cache"), **KEEP_MEMORY, **kept}
