@@ -311,6 +311,11 @@ _INHERITED = (
 )  # fmt: skip
 
 
+KEPT_BYTES = str(1 << 30)
+"""For glibc: memory that a child keeps to use again. A training step's tensors would be given back to the system after each step, and the
+same pages fetched again, cleared: 8,000 page faults a step of the AST, a sixth of its time, and more beside a second training."""
+
+
 def clean_environment(threads: int, visible_devices: str = "", cache: Path | None = None) -> dict[str, str]:
     """Return the environment of a stage child: what it needs and nothing that could lead it to another installation.
 
@@ -326,6 +331,7 @@ def clean_environment(threads: int, visible_devices: str = "", cache: Path | Non
         "SYNTHLOOM_CHILD": "1", "CUDA_VISIBLE_DEVICES": visible_devices, "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count, "NUMEXPR_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "WANDB_MODE": "disabled", "DO_NOT_TRACK": "1", "MPLBACKEND": "Agg",
+        "MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
     }  # fmt: skip
     if not cache:
         return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
