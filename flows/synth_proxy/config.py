@@ -11,9 +11,11 @@ from core.errors import InvalidValueError, nearest
 from flows.settings import RunSettings
 from tasks.evaluate_preset_encoder import spec as evaluate_preset_encoder
 from tasks.evaluate_preset_encoder.spec import Settings as EvaluationSettings
+from tasks.hear_presets import spec as hear_presets
 from tasks.match_sound import spec as match_sound
 from tasks.play_presets import spec as play_presets
 from tasks.rank_audio_models import spec as rank_audio_models
+from tasks.rank_clap import spec as rank_clap
 from tasks.render_presets import spec as render_presets
 from tasks.report_presets import spec as report_presets
 from tasks.search_preset_encoder import spec as search_preset_encoder
@@ -138,6 +140,11 @@ class Config(RunSettings):
     """File or folder of sounds whose nearest presets are looked up; empty: none."""
     render_presets: render_presets.Settings = field(default_factory=render_presets.Settings)
     """How presets are played and heard; what is drawn, and by what it is played, is set above."""
+    clap_checkpoint: str = ""
+    """LAION-CLAP checkpoint file, or folder of ``train_clap``: CLAP is then the audio model in place of ``render_presets.audio_model``.
+    Every sound is kept, and heard in a step of its own."""
+    hear_presets: hear_presets.Settings = field(default_factory=hear_presets.Settings)
+    """How CLAP listens; ``rank_clap`` says so for ``rank``."""
     probes: int = 20
     """Presets that are rendered three times, in fresh processes and in another order, to see whether the synthesiser repeats itself."""
     encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"TFM-modules": {}, "TFM": {}, "HN-OH": {}, "MLP-OH": {}})
@@ -148,7 +155,7 @@ class Config(RunSettings):
     search: bool = False
     """Search sizes and optimiser of each encoder before it is trained."""
     rank: bool = False
-    """Rank audio models by how well they order sounds by their attributes."""
+    """Rank audio models by how well they order sounds by their attributes; with ``clap_checkpoint`` CLAP is among them."""
     match: bool = False
     """Match sounds: train an estimator of presets with the first encoder as a proxy of the ear, and play what it finds."""
     match_presets: int = 2000
@@ -164,6 +171,7 @@ class Config(RunSettings):
     )
     play_presets: play_presets.Settings = field(default_factory=play_presets.Settings)
     rank_audio_models: rank_audio_models.Settings = field(default_factory=rank_audio_models.Settings)
+    rank_clap: rank_clap.Settings = field(default_factory=rank_clap.Settings)
     train_sound_matcher: train_sound_matcher.Settings = field(default_factory=train_sound_matcher.Settings)
     match_sound: match_sound.Settings = field(default_factory=match_sound.Settings)
     report_presets: report_presets.Settings = field(default_factory=report_presets.Settings)
@@ -187,6 +195,7 @@ class Config(RunSettings):
         if self.rank and not (self.synth.known in RANKED or self.rank_audio_models.attributes):
             hint = "name the parameters that make its sound brighter, longer, … in a file: rank_audio_models.attributes=FILE"
             raise InvalidValueError("no attributes are known", where="rank", allowed=RANKED, received=self.synth.title, hint=hint)
+        self._check_ear()
         for name in OURS:
             if getattr(self.render_presets, name) != getattr(render_presets.Settings(), name):
                 received = getattr(self.render_presets, name)
@@ -195,6 +204,32 @@ class Config(RunSettings):
         for name in self.trained:
             self.model(name)
             self.training(name)
+
+    def _check_ear(self) -> None:
+        """Refuse what CLAP, which hears in a step and an environment of its own, does not go with."""
+        rendering, usual = self.render_presets, render_presets.Settings()
+        if not self.clap_checkpoint:
+            for where, names in (("render_presets.audio_model", [rendering.audio_model]),
+                                 ("rank_audio_models.models", [one.name for one in self.rank_audio_models.models])):  # fmt: skip
+                if "clap" in names:
+                    hint = "name its checkpoint instead: clap_checkpoint=FILE"
+                    raise InvalidValueError("CLAP has an environment of its own", where=where, allowed="another model", received="clap",
+                                            hint=hint)  # fmt: skip
+            return
+        told = {"audio_model": usual.audio_model, "audio_weights": "", "reduction": usual.reduction}
+        for name, value in told.items():
+            if getattr(rendering, name) not in (value, ""):
+                hint = "leave it out, or leave out clap_checkpoint; CLAP's own settings are those of hear_presets"
+                raise InvalidValueError("two audio models", where=f"render_presets.{name}", allowed=f"{value!r} with clap_checkpoint",
+                                        received=getattr(rendering, name), hint=hint)  # fmt: skip
+        titles = [rank_audio_models.title_of(one) for one in self.rank_audio_models.models]
+        if self.rank and self.rank_clap.title in titles:
+            raise InvalidValueError("another model is called so", where="rank_clap.title", allowed=f"none of {titles}",
+                                    received=self.rank_clap.title)  # fmt: skip
+        if self.sounds:
+            hint = "look sounds up in a run with another audio model; match_sound compares with clips of your own"
+            raise InvalidValueError("sounds cannot be looked up by CLAP", where="sounds", allowed="none with clap_checkpoint",
+                                    received=self.sounds, hint=hint)  # fmt: skip
 
     @property
     def trained(self) -> dict[str, dict[str, Any]]:

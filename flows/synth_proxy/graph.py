@@ -1,8 +1,9 @@
 """Which stage follows which in ``synth_proxy``. No Prefect in here: ``plan`` uses it without a server.
 
 probe_synth (draft of the spec, where none comes with the project) → render_presets × (train, val, test, made by hand)
+   → (hear_presets of each, with clap_checkpoint)
    → (search_preset_encoder →) train_preset_encoder × encoder × seed → evaluate_preset_encoder → play_presets ─┐
-rank_audio_models (when asked) ─────────────────────────────────────────────────────────────────────────────────┼→ report_presets
+rank_audio_models (→ rank_clap) (when asked) ───────────────────────────────────────────────────────────────────┼→ report_presets
 train_sound_matcher → match_sound (when asked) ─────────────────────────────────────────────────────────────────┘
 """
 
@@ -18,10 +19,12 @@ from core.keys import FileDigests
 from flows.paths import existing
 from flows.synth_proxy.config import Config, Drawing
 from tasks.evaluate_preset_encoder import spec as evaluate_preset_encoder
+from tasks.hear_presets import spec as hear_presets
 from tasks.match_sound import spec as match_sound
 from tasks.play_presets import spec as play_presets
 from tasks.probe_synth import spec as probe_synth
 from tasks.rank_audio_models import spec as rank_audio_models
+from tasks.rank_clap import spec as rank_clap
 from tasks.render_presets import spec as render_presets
 from tasks.report_presets import spec as report_presets
 from tasks.search_preset_encoder import spec as search_preset_encoder
@@ -31,6 +34,8 @@ from tasks.train_sound_matcher import spec as train_sound_matcher
 __all__ = ["CONFIG", "build_graph", "show", "title"]
 
 CONFIG = Config
+USUAL_RATE_HZ, CLAP_RATE_HZ = 32_000, 48_000
+"""What sounds are rendered at unless told: with CLAP at the rate of the published one."""
 
 
 def title(config: Config) -> str:
@@ -80,7 +85,7 @@ class Study:
     """
 
     def __init__(self, graph: Graph, config: Config) -> None:
-        self.graph, self.config = graph, config
+        self.graph, self.config = graph, to_be_heard(config)
         self.probe = self._probed()
         self.rendering = self._rendering()
         self.train = self.drawn("train", config.train)
@@ -91,9 +96,10 @@ class Study:
         synth, rendering = self.config.synth, self.config.render_presets
         request = probe_synth.Request(
             backend=synth.player, plugin=synth.plugin, uri=synth.uri, plugin_name=synth.plugin_name, name=synth.title,
-            exclude=synth.exclude, ignored=synth.ignored, probes=self.config.probes, sample_rate_hz=rendering.sample_rate_hz or 32000,
-            duration_s=rendering.duration_s, pitch=rendering.notes[0], velocity=rendering.velocities[0], hold_s=rendering.hold_s,
-            initialization_timeout_s=synth.initialization_timeout_s, fresh=synth.fresh, timeout_s=rendering.timeout_s,
+            exclude=synth.exclude, ignored=synth.ignored, probes=self.config.probes, duration_s=rendering.duration_s,
+            sample_rate_hz=rendering.sample_rate_hz or USUAL_RATE_HZ, pitch=rendering.notes[0], velocity=rendering.velocities[0],
+            hold_s=rendering.hold_s, initialization_timeout_s=synth.initialization_timeout_s, fresh=synth.fresh,
+            timeout_s=rendering.timeout_s,
         )  # fmt: skip
         return self.graph.add("probe_synth", request, f"probe_synth {synth.title}").output
 
@@ -115,7 +121,13 @@ class Study:
 
     def _rendered(self, settings: render_presets.Settings, label: str) -> str:
         request = render_presets.Request(settings=settings, shards=self.config.shards, workers=self.config.workers)
-        return self.graph.add("render_presets", request, label).output
+        rendered = self.graph.add("render_presets", request, label).output
+        if not self.config.clap_checkpoint:
+            return rendered
+        asked = hear_presets.Request(
+            presets=rendered, checkpoint=self.config.clap_checkpoint, shards=self.config.shards, settings=self.config.hear_presets
+        )
+        return self.graph.add("hear_presets", asked, label.replace("render_presets", "hear_presets")).output
 
     def trained(self, name: str, seed: int) -> tuple[str, str]:
         """Return the folder of a training, and that of the search before it; empty: there was none."""
@@ -159,7 +171,13 @@ class Study:
         synth = self.config.synth
         settings = replace(self.config.rank_audio_models, synth=synth.known or "dexed", plugin=synth.plugin, uri=synth.uri)
         request = rank_audio_models.Request(settings=settings, shards=self.config.shards, workers=self.config.workers)
-        return self.graph.add("rank_audio_models", request).output
+        ranking = self.graph.add("rank_audio_models", request).output
+        if not self.config.clap_checkpoint:
+            return ranking
+        asked = rank_clap.Request(
+            ranking=ranking, checkpoint=self.config.clap_checkpoint, shards=self.config.shards, settings=self.config.rank_clap
+        )
+        return self.graph.add("rank_clap", asked).output
 
     def matched(self, proxy: str) -> tuple[report_presets.Match, ...]:
         """Return the studies of sound matching, with an encoder as proxy; none: not asked for."""
@@ -185,6 +203,18 @@ class Study:
         return tuple(found)
 
 
+def to_be_heard(config: Config) -> Config:
+    """Return the settings of a run whose sounds CLAP hears later: all are kept, none is heard where it is rendered."""
+    if not config.clap_checkpoint:
+        return config
+    rendering, ranking = config.render_presets, config.rank_audio_models
+    rate_hz = rendering.sample_rate_hz or CLAP_RATE_HZ
+    return replace(
+        config, render_presets=replace(rendering, audio_model="", audio_clips=-1, sample_rate_hz=rate_hz),
+        rank_audio_models=replace(ranking, keep_sounds=True, least_rate_hz=max(ranking.least_rate_hz, rate_hz)),
+    )  # fmt: skip
+
+
 def with_absolute_paths(config: Config, cwd: Path) -> Config:
     """Let the files that a person names be relative to where run.sh was called."""
 
@@ -195,6 +225,7 @@ def with_absolute_paths(config: Config, cwd: Path) -> Config:
     models = tuple(replace(one, weights=absolute(one.weights, "rank_audio_models.models.weights")) for one in ranking.models)
     return replace(
         config, hand_crafted=absolute(config.hand_crafted, "hand_crafted"), sounds=absolute(config.sounds, "sounds"),
+        clap_checkpoint=absolute(config.clap_checkpoint, "clap_checkpoint"),
         synth=replace(synth, spec=absolute(synth.spec, "synth.spec", file=True), plugin=absolute(synth.plugin, "synth.plugin")),
         render_presets=replace(rendering, audio_weights=absolute(rendering.audio_weights, "render_presets.audio_weights")),
         rank_audio_models=replace(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -101,3 +102,13 @@ def open_ears(models: tuple[Model, ...], context: Context) -> list[Ear]:
 def at_rate(sounds: Audio, rate_hz: int, wanted_hz: int) -> Audio:
     """Return sounds [steps, T] at another sample rate."""
     return np.ascontiguousarray(audio.resample(sounds, rate_hz, wanted_hz), np.float32)
+
+
+def heard(ears: Sequence[Ear], sounds: Audio, rate_hz: int, attribute: str, preset: int) -> list[dict[str, Any]]:
+    """Return everyone's correlations for one preset."""
+    resampled = {ear.sample_rate_hz: at_rate(sounds, rate_hz, ear.sample_rate_hz) for ear in ears}
+    rows = []
+    for ear in ears:
+        for distance, value in ear.correlations(resampled[ear.sample_rate_hz]).items():
+            rows.append({"model": ear.title, "distance": distance, "attribute": attribute, "preset": preset, "correlation": value})
+    return rows

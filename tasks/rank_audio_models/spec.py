@@ -57,6 +57,10 @@ class Settings:
     drawn otherwise."""
     max_tries: int = 50
     """Presets drawn for one before the stage gives up."""
+    keep_sounds: bool = False
+    """Keep the sounds, float32, for ``rank_clap``: presets × steps × length of each attribute, 2.5 GB with the other defaults."""
+    least_rate_hz: int = 0
+    """Render at this sample rate at least: that of who listens to the kept sounds. By default the highest of ``models``."""
     plugin: str = external_path(default="")
     """Plug-in's file; ``dexed`` and ``builtin`` have none."""
     uri: str = ""
@@ -69,6 +73,8 @@ class Settings:
             ("fade_s", 0.0, self.duration_s), ("timeout_s", 0.01, 3600.0), ("min_rms", 0.0, 1.0), ("max_tries", 1, 100_000),
         ):  # fmt: skip
             check_range(f"{where}.{name}", getattr(self, name), low, high)
+        if self.least_rate_hz:
+            check_range(f"{where}.least_rate_hz", self.least_rate_hz, 4000, 384_000)
         titles = [title_of(one) for one in self.models]
         if not titles or len(set(titles)) < len(titles):
             hint = "give them titles"

@@ -1,4 +1,4 @@
-"""Renders attributes step by step and ranks who listens; writes ``ranking.json``, ``ranking_rows.csv`` and what was rendered."""
+"""Renders attributes step by step and ranks who listens; writes ``ranking.json``, ``ranking_rows.csv``, and the sounds if they are kept."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import atomic, tables
+from core import atomic
 from core.context import Context
 from core.contract import to_dict
 from core.errors import InvalidValueError
 from core.rows import shard_rows
 from tasks.presets import library
 from tasks.presets.parameters import SynthSpec
-from tasks.rank_audio_models import attributes_file
+from tasks.rank_audio_models import attributes_file, kept_sounds, ranking
 from tasks.rank_audio_models.attributes_file import Attributes, Sweep
-from tasks.rank_audio_models.listening import Audio, Ear, at_rate, open_ears
+from tasks.rank_audio_models.listening import Audio, heard, open_ears
 from tasks.rank_audio_models.spec import Request, Result, Settings
 from tasks.renderer.interface import Note, RenderSettings
 from tasks.renderer.pool import Job, Pool
 
 SCORES = "scores.json"
-COLUMNS = ("model", "distance", "attribute", "correlation", "sd", "presets")
 
 
 def attributes_of(settings: Settings, context: Context) -> tuple[Attributes, SynthSpec, list[str]]:
@@ -39,7 +38,7 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
     settings = request.settings
     every, spec, names = attributes_of(settings, context)
     ears = open_ears(settings.models, context)
-    rate_hz = max(ear.sample_rate_hz for ear in ears)
+    rate_hz = max(settings.least_rate_hz, *(ear.sample_rate_hz for ear in ears))
     plugin = str(context.locate(settings.plugin)) if settings.plugin else settings.uri
     rendering = RenderSettings(rate_hz, settings.duration_s, settings.fade_s)
     ranges = shard_rows(len(names), request.shards)
@@ -50,10 +49,14 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
             rows: list[dict[str, Any]] = []
             redrawn = 0
             with context.shard(shard) as folder:
-                for name in [names[place] for place in ranges[shard]]:
+                for place in ranges[shard]:
+                    name = names[place]
                     sweep = Sweep(spec, every, name, settings.seed)
+                    kept = kept_sounds.made(folder, place, (settings.presets, settings.steps, rendering.samples), settings.keep_sounds)
                     for preset in range(settings.presets):
                         sounds, attempts = rendered(sweep, preset, settings, pool)
+                        if kept is not None:
+                            kept[preset] = sounds
                         rows += heard(ears, sounds, rate_hz, name, preset)
                         redrawn += attempts
                         done += 1
@@ -89,76 +92,25 @@ def unusable(sounds: list[Audio | None], min_rms: float) -> str:
     return "" if len({sound.tobytes() for sound in heard}) == len(heard) else "two steps sound the same"
 
 
-def heard(ears: list[Ear], sounds: Audio, rate_hz: int, attribute: str, preset: int) -> list[dict[str, Any]]:
-    """Return everyone's correlations for one preset."""
-    resampled = {ear.sample_rate_hz: at_rate(sounds, rate_hz, ear.sample_rate_hz) for ear in ears}
-    rows = []
-    for ear in ears:
-        for distance, value in ear.correlations(resampled[ear.sample_rate_hz]).items():
-            rows.append({"model": ear.title, "distance": distance, "attribute": attribute, "preset": preset, "correlation": value})
-    return rows
-
-
 def run(request: Request, context: Context) -> Result:
     """Average over presets and attributes, and rank."""
     settings = request.settings
     every, _, names = attributes_of(settings, context)
     told = [json.loads((context.shard_folder(shard) / SCORES).read_text()) for shard in range(request.shards)]
     rows = [row for one in told for row in one["rows"]]
-    means = averaged(rows)
-    ranking = ranked(means, told[0]["ears"])
     redrawn = sum(one["redrawn"] for one in told)
-    tables.write_rows(context.output / "ranking_rows", means, COLUMNS)
-    tables.write_rows(context.output / "correlations", rows)
     attributes = {name: {"title": every.attributes[name].title, "stands_for": every.attributes[name].stands_for} for name in names}
-    atomic.write_json(context.output / "ranking.json", {
-        "rows": ranking, "attributes": attributes, "notes": every.notes, "synth": every.synth, "plugin": told[0]["plugin"],
+    sounds = {}
+    if settings.keep_sounds:
+        folders = [context.shard_folder(shard) for shard, some in enumerate(shard_rows(len(names), request.shards)) for _ in some]
+        sounds = {name: kept_sounds.published(folders[place], place, context.output) for place, name in enumerate(names)}
+    rows_of_table = ranking.write(context.output, rows, told[0]["ears"], {
+        "attributes": attributes, "sounds": sounds, "notes": every.notes, "synth": every.synth, "plugin": told[0]["plugin"],
         "rendered_at_hz": told[0]["rate_hz"], "redrawn": redrawn, "settings": to_dict(settings),
     })  # fmt: skip
-    best = ranking[0]
+    best = rows_of_table[0]
     return Result(
         models=len(settings.models), attributes=len(names), presets=settings.presets, steps=settings.steps,
         sounds=len(names) * settings.presets * settings.steps, redrawn=redrawn, best=best["model"], best_distance=best["distance"],
-        best_correlation=best["correlation"], table=table_of(ranking),
+        best_correlation=best["correlation"], table=ranking.table_of(rows_of_table),
     )  # fmt: skip
-
-
-def averaged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return mean and standard deviation over the presets, for each model, distance and attribute."""
-    groups: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        groups.setdefault((row["model"], row["distance"], row["attribute"]), []).append(row["correlation"])
-    return [
-        dict(zip(COLUMNS, (*key, float(np.mean(values)), float(np.std(values)), len(values)), strict=True))
-        for key, values in groups.items()
-    ]  # fmt: skip
-
-
-def ranked(means: list[dict[str, Any]], ears: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Return a row for each model and distance, best first: mean over the attributes, their spread, and each attribute's."""
-    groups: dict[tuple[str, str], dict[str, float]] = {}
-    for row in means:
-        groups.setdefault((row["model"], row["distance"]), {})[row["attribute"]] = row["correlation"]
-    found = []
-    for (model, distance), values in groups.items():
-        identity, dimensions = ears[model]
-        spread = {"correlation": float(np.mean(list(values.values()))), "sd": float(np.std(list(values.values())))}
-        found.append({
-            "model": model, "distance": distance, **spread, "identity": identity, "dimensions": dimensions, "attributes": values,
-            "weakest": min(values, key=lambda name: values[name]),
-        })  # fmt: skip
-    return sorted(found, key=lambda row: -row["correlation"])
-
-
-def table_of(ranking: list[dict[str, Any]]) -> str:
-    """Return the ranking as a table for a terminal."""
-    titles = {"model": "audio model", "distance": "distance", "dimensions": "dimensions", "mean": "mean", "sd": "sd", "weakest": "weakest"}
-    rows = [
-        {
-            "model": row["model"], "distance": row["distance"], "dimensions": str(row["dimensions"] or "–"),
-            "mean": f"{row['correlation']:.3f}", "sd": f"{row['sd']:.3f}",
-            "weakest": f"{row['weakest']} {row['attributes'][row['weakest']]:.2f}",
-        }
-        for row in ranking
-    ]  # fmt: skip
-    return tables.as_text(titles, rows)

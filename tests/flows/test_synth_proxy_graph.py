@@ -116,6 +116,48 @@ def test_searching_ranking_and_matching_are_added_when_asked_for(tmp_path):
     assert not {step.stage.name for step in plain.graph} & {"search_preset_encoder", "rank_audio_models", "match_sound"}
 
 
+def test_clap_hears_every_set_in_a_step_of_its_own(tmp_path):
+    (tmp_path / "630k.pt").write_text("weights")
+    (tmp_path / "banks").mkdir()
+    words = ("clap_checkpoint=630k.pt", "hand_crafted=banks", "hear_presets.reduction=max")
+    plan, labels = steps(tmp_path, *words)
+    rendered = {step.output: step.request.settings for step in plan.graph if step.stage.name == "render_presets"}
+    assert {(one.audio_model, one.audio_clips, one.sample_rate_hz) for one in rendered.values()} == {("", -1, 48000)}
+    assert of(plan, "probe_synth")[0].sample_rate_hz == 48000, "it is asked at the rate that is rendered at"
+    heard = {step.output: step.request for step in plan.graph if step.stage.name == "hear_presets"}
+    assert [one.presets for one in heard.values()] == list(rendered) and len(heard) == 4 and "hear_presets hand-crafted" in labels
+    assert {(one.checkpoint, one.settings.reduction) for one in heard.values()} == {(str(tmp_path / "630k.pt"), "max")}
+    train, val, test, by_hand = heard
+    assert {(one.train, one.val) for one in of(plan, "train_preset_encoder")} == {(train, val)}
+    assert {(one.sampled, one.val, one.hand_crafted) for one in of(plan, "evaluate_preset_encoder")} == {(test, val, by_hand)}
+    page = plan.graph[plan.report].request
+    assert [one.path for one in page.sets] == list(heard) and str(tmp_path) not in page.config
+    (tmp_path / "630k.pt").write_text("other weights")
+    other, _ = steps(tmp_path, *words)
+    assert [step.output for step in other.graph if step.stage.name == "render_presets"] == list(rendered), "nothing is rendered again"
+    assert not {step.output for step in other.graph if step.stage.name == "hear_presets"} & set(heard)
+    slow, _ = steps(tmp_path, *words, "render_presets.sample_rate_hz=16000")
+    assert {one.settings.sample_rate_hz for one in of(slow, "render_presets")} == {16000}
+    assert "hear_presets" not in {step.stage.name for step in steps(tmp_path)[0].graph}
+
+
+def test_clap_takes_part_in_search_matching_and_ranking(tmp_path):
+    (tmp_path / "630k.pt").write_text("weights")
+    plan, _ = steps(tmp_path, "clap_checkpoint=630k.pt", "search=true", "match=true", "rank=true")
+    heard = {step.output: step.request.presets for step in plan.graph if step.stage.name == "hear_presets"}
+    for request in of(plan, "search_preset_encoder"):
+        assert {request.train, request.val} <= set(heard)
+    (trained,) = {one.train for one in of(plan, "train_sound_matcher")}
+    assert plan.graph[heard[trained]].request.settings.mel_clips == -1, "the proxy loss is CLAP's, its estimator reads mel levels"
+    assert {one.presets for one in of(plan, "match_sound")} == {of(plan, "evaluate_preset_encoder")[0].sampled}
+    (study,), (ranked,) = of(plan, "rank_audio_models"), of(plan, "rank_clap")
+    assert (study.settings.keep_sounds, study.settings.least_rate_hz) == (True, 48000)
+    assert plan.graph[ranked.ranking].stage.name == "rank_audio_models" and ranked.checkpoint == str(tmp_path / "630k.pt")
+    assert plan.graph[plan.graph[plan.report].request.ranking].stage.name == "rank_clap"
+    plain, _ = steps(tmp_path, "rank=true")
+    assert not of(plain, "rank_audio_models")[0].settings.keep_sounds and not of(plain, "rank_clap")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -125,6 +167,12 @@ def test_searching_ranking_and_matching_are_added_when_asked_for(tmp_path):
         (["render_presets.n=7"], "the flow sets it"), (["synth.exclude=[a]"], "not a draft"), (["training_seeds=[]"], "empty"),
         (["synth.name=dexed", "synth.spec=x.json"], "two specs"), (["match_presets=100000"], "match_presets"),
         (["synth.uri=http://example.org/x", "rank=true"], "no attributes are known"),
+        (["clap_checkpoint=gone.pt"], "clap_checkpoint: no such file"), (["render_presets.audio_model=clap"], "clap_checkpoint=FILE"),
+        (["rank_audio_models.models=[{name: clap}]"], "clap_checkpoint=FILE"),
+        (["clap_checkpoint=x.pt", "render_presets.audio_model=mn04"], "two audio models"),
+        (["clap_checkpoint=x.pt", "render_presets.reduction=max"], r"two audio models.*hear_presets"),
+        (["clap_checkpoint=x.pt", "sounds=here"], "sounds cannot be looked up by CLAP"),
+        (["clap_checkpoint=x.pt", "rank=true", "rank_clap.title=mel"], r"rank_clap\.title"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path, words, message):

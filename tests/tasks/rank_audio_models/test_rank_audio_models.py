@@ -8,7 +8,7 @@ from core.context import Context
 from core.contract import build
 from core.errors import InvalidValueError
 from tasks.presets import library
-from tasks.rank_audio_models import attributes_file, listening, stage
+from tasks.rank_audio_models import attributes_file, kept_sounds, listening, stage
 from tasks.rank_audio_models.attributes_file import Sweep
 from tasks.rank_audio_models.correlations import from_ends, spearman, to_sound
 from tasks.rank_audio_models.spec import Model, Request, Settings
@@ -131,6 +131,26 @@ def test_shards_and_order_play_no_part(tmp_path):
         rows = json.loads((one / "correlations.json").read_text())
         told.append({tuple(row[name] for name in ("model", "distance", "attribute", "preset")): row["correlation"] for row in rows})
     assert told[0] == told[1]
+
+
+@pytest.mark.usefixtures("_here")
+def test_sounds_are_kept_for_who_listens_later(tmp_path):
+    _, plain = study(tmp_path, "plain", models=[{"name": "mel"}])
+    _, kept = study(tmp_path, "kept", shards=5, models=[{"name": "mel"}], keep_sounds=True, least_rate_hz=32000)
+    _, fast = study(tmp_path, "fast", models=[{"name": "mel"}], keep_sounds=True, least_rate_hz=48000)
+    assert (plain / "correlations.json").read_text() == (kept / "correlations.json").read_text()
+    assert json.loads((plain / "ranking.json").read_text())["sounds"] == {} and not (plain / "sounds").exists()
+    told = json.loads((kept / "ranking.json").read_text())
+    assert set(told["sounds"]) == {"filter_cutoff", "coarse_pitch", "lfo_amount_amp"} and told["rendered_at_hz"] == 32000
+    ear = listening.open_ears((Model("mel"),), Context(tmp_path, tmp_path))[0]
+    for row in json.loads((kept / "correlations.json").read_text()):
+        sounds = kept_sounds.opened(kept, told["sounds"][row["attribute"]])
+        assert sounds.shape == (2, 4, 12800) and sounds.dtype == np.float32
+        assert ear.correlations(np.array(sounds[row["preset"]]))[row["distance"]] == row["correlation"], row
+    told = json.loads((fast / "ranking.json").read_text())
+    assert told["rendered_at_hz"] == 48000 and kept_sounds.opened(fast, told["sounds"]["coarse_pitch"]).shape == (2, 4, 19200)
+    with pytest.raises(InvalidValueError, match="keep_sounds=true"):
+        kept_sounds.opened(plain, "sounds/000.npy")
 
 
 @pytest.mark.usefixtures("_here")

@@ -1,0 +1,1 @@
+"""Preset sets heard by CLAP, which lives in an environment of its own."""

@@ -1,0 +1,1 @@
+"""CLAP among the audio models that are ranked."""
