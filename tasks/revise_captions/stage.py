@@ -58,13 +58,19 @@ def run(request: Request, context: Context) -> Result:
 def _check(table: pd.DataFrame, folder: str, gold: set[str] | None) -> None:
     """Refuse clips that are not train clips, and generated clips that come from other clips than this run's gold ones.
 
-    The first parent is the clip whose caption was used; ``init_mix`` adds a second one, which lent a stretch of its sound.
+    The first parent is the clip whose caption was used; ``init_mix`` adds a second one, which lent a stretch of its sound, and
+    ``init_pool`` one that is no gold clip, which the sound started from.
     """
     manifest.require_train(table, folder)
     if gold is not None:
-        orphans = [row.clip_id for row in table.itertuples() if not len(row.parents) or not set(row.parents) <= gold]
+        orphans = [row.clip_id for row in table.itertuples() if not set(_gold_parents(row)) <= gold or not len(row.parents)]
         if orphans:
             raise InvalidValueError("clips of other gold clips", where=folder, allowed="parents among the gold clips", received=orphans[:5])
+
+
+def _gold_parents(row: Any) -> list[str]:
+    """Return the parents of a row that must be gold clips."""
+    return list(row.parents)[: 1 if json.loads(str(row.parameters)).get("start") == "pool" else None]
 
 
 def _subjects(gold: pd.DataFrame, parameters: Parameters, settings: Settings) -> dict[str, Subject]:

@@ -28,7 +28,7 @@ def gold_row(number, label, **more):
 def made_row(name, gold, label, caption, status="rejected", **more):
     values = {"split": "train", "parameters": {"caption_index": 0, "iteration": 0}, "reason": "" if status == "accepted" else "silent"}
     return manifest.row(
-        name, f"{name}.flac", "generate", label=label, caption=caption, parents=[f"{gold:016x}"], status=status, **{**values, **more}
+        name, f"{name}.flac", "generate", label=label, caption=caption, status=status, **{"parents": [f"{gold:016x}"], **values, **more}
     )
 
 
@@ -130,6 +130,17 @@ def test_foreign_splits_and_orphans_are_refused(root):
     manifest.write(root / GOLD, manifest.frame([gold_row(0, "rain", split="val")]))
     with pytest.raises(InvalidValueError, match="not train clips"):
         revise(root, "c")
+
+
+def test_a_clip_that_started_from_the_pool_has_a_parent_that_is_no_gold_clip(root):
+    started = {"parameters": {"start": "pool"}, "parents": [f"{2:016x}", "pooled"]}
+    manifest.write(root / SECOND, manifest.frame([made_row("x", 2, "rain", "rain on a window", **started)]))
+    result, rows = revise(root, "a", rounds=(FIRST, SECOND), number=2)
+    assert result.revised == 1 and list(rows) == [f"{2:016x}"]
+    for wrong in ({"start": "gold"}, {}):
+        manifest.write(root / SECOND, manifest.frame([made_row("x", 2, "rain", "rain", **started | {"parameters": wrong})]))
+        with pytest.raises(InvalidValueError, match="other gold clips"):
+            revise(root, f"b{len(wrong)}", rounds=(FIRST, SECOND), number=2)
 
 
 def test_with_several_labels_a_revision_names_them_all(root):
