@@ -15,7 +15,7 @@ TOY = [
     "train_text_to_audio.depth=1", "models.tuned.align.steps=3", "models.aligned.align.steps=3", "models.aligned.losers.steps=2",
     "models.aligned.losers.num_iters=1", "generators.vanilla.generate.steps=2", "generators.vanilla.generate.num_iters=1",
     "generators.synthio.rounds=2", "generators.synthio.generate.steps=2", "generators.synthio.generate.num_iters=2", "train_clap.steps=4",
-    "train_ast.steps=4", "train_ast.evaluate_every=2",
+    "train_ast.steps=4", "train_ast.evaluate_every=2", "generators.synthio.pool=named", "generators.synthio.generate.init_pool=0.5",
 ]  # fmt: skip
 
 
