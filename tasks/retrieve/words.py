@@ -13,7 +13,8 @@ from tasks.retrieve.nearest import DIGITS, choose
 LEAST = 0.4
 """Cosine from which a pool clip counts: ``dog`` for ``dog_bark`` does (0.447), ``clock_alarm`` for ``clock_tick`` does not (0.2)."""
 HEAD = 2
-"""Weight of a label's last word: English compounds end with what the thing is, and begin with what kind it is of."""
+"""Weight of what the thing is: a label's last word that does not end in -ing, as English compounds end with it (``clock_alarm``), or say
+what it does (``crackling_fire``, ``fire_crackling``). Otherwise a fire would be found among other things that crackle."""
 
 
 def stem(word: str) -> str:
@@ -23,8 +24,9 @@ def stem(word: str) -> str:
 
 def bag(label: str) -> Counter[str]:
     """Return the weights of a label's word stems."""
-    words = [stem(word) for word in re.findall(r"[^\W\d_]+", label)]
-    return Counter({word: HEAD if word == words[-1] else 1 for word in words})
+    words = re.findall(r"[^\W\d_]+", label.lower())
+    things = [word for word in words if not word.endswith("ing")] or words
+    return Counter({stem(word): HEAD if word == things[-1] else 1 for word in words})
 
 
 def word_cosines(labels: list[str], pool: list[str]) -> npt.NDArray[np.float64]:
