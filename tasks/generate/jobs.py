@@ -76,11 +76,11 @@ def hangs_on(request: Request, read: Callable[[str], pd.DataFrame]) -> dict[str,
     """
     clips = read(request.clips)
     company: dict[str, list[tuple[str, str]]] = {}
-    if request.settings.init_mix:
-        for row in gold_rows(read(request.gold) if request.gold else clips, "generate.gold").itertuples():
+    others = [(read(request.gold) if request.gold else clips, "generate.gold")] if request.settings.init_mix else []
+    others += [(read(request.pool), "generate.pool")] if request.pool else []
+    for table, where in others:
+        for row in gold_rows(table, where).itertuples():
             company.setdefault(row.label, []).append((row.clip_id, row.sha256))
-    for row in gold_rows(read(request.pool), "generate.pool").itertuples() if request.pool else ():
-        company.setdefault(row.label, []).append((row.clip_id, row.sha256))
     without = {"gold_path": ""}  # the sound's digest says more
     return {job.clip_id: [asdict(job) | without, company.get(job.label, [])] for job in jobs(request, clips)}
 

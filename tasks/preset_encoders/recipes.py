@@ -84,6 +84,7 @@ class Plan:
 # Learning rate, betas and eps of the published trainings, by encoder and synthesiser.
 _MLP = {"dexed": (1.2e-2, (0.780, 0.998), 8e-6), "diva": (1.4e-2, (0.780, 0.998), 2e-8), "tal_noisemaker": (1.4e-2, (0.910, 0.980), 2e-8)}
 _HN = {"dexed": (4e-3, (0.930, 0.987), 2e-7), "diva": (4e-3, (0.930, 0.987), 2e-7), "tal_noisemaker": (1e-2, (0.800, 0.948), 2e-7)}
+_TFM = {"dexed": (1e-3, (0.910, 0.987), 2e-8), "diva": (1e-3, (0.890, 0.987), 5e-10), "tal_noisemaker": (1e-3, (0.890, 0.987), 5e-10)}
 PUBLISHED: dict[str, dict[str, tuple[float, tuple[float, float], float]]] = {
     "mlp_oh": _MLP,
     "hn_oh": _HN,
@@ -93,12 +94,9 @@ PUBLISHED: dict[str, dict[str, tuple[float, tuple[float, float], float]]] = {
     "hn_ptgru": {
         "dexed": (1.5e-3, (0.775, 0.978), 3e-7), "diva": (1.5e-3, (0.775, 0.978), 2e-8), "tal_noisemaker": (1.5e-3, (0.930, 0.987), 2e-8)
     },
-    "tfm": {
-        "dexed": (1e-3, (0.910, 0.987), 2e-8), "diva": (1e-3, (0.890, 0.987), 5e-10), "tal_noisemaker": (1e-3, (0.890, 0.987), 5e-10)
-    },
+    "tfm": _TFM, "tfm_modules": _TFM,
     "mlp_raw": _MLP, "resnet_oh": _HN, "bigru_oh": _HN,
 }  # fmt: skip
-PUBLISHED["tfm_modules"] = PUBLISHED["tfm"]
 """Other synthesisers take Dexed's; the last four encoders, which were not published with numbers, those of their kin."""
 
 _TOKENS = {"precision": "float32", "clip_norm": 1.0, "warm_up_share": 0.05}

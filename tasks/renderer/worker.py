@@ -32,9 +32,6 @@ CHATTER_BYTES = 1_000_000
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files without names, see _shared_file
 """Where Linux keeps files in memory; elsewhere the shared file lies among the temporary ones."""
 
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
-"""For glibc: keep the memory of a clip for the next one, instead of giving it back and being given the same pages cleared again."""
-
 
 class ChildDied(Exception):
     """The child ended without an answer."""
@@ -209,4 +206,4 @@ def _environment(home: Path) -> dict[str, str]:
     """Return a child's environment: one thread, no display, and a home in which plug-ins may do what they like."""
     own = {"HOME": str(home), "XDG_DATA_HOME": str(home / ".local" / "share"), "XDG_CONFIG_HOME": str(home / ".config")}
     kept = {name: os.environ[name] for name in ("PYTHONPYCACHEPREFIX",) if name in os.environ}
-    return {**clean_environment(1), **own, "XDG_CACHE_HOME": str(home / ".cache"), **KEEP_MEMORY, **kept}
+    return {**clean_environment(1), **own, "XDG_CACHE_HOME": str(home / ".cache"), **kept}

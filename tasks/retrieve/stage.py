@@ -82,8 +82,8 @@ def run_shards(request: Request, context: Context, shards: list[int]) -> None:
             if texts and shard == 0 and isinstance(embedder, Embedder):
                 found = dict(zip(texts, embedder.texts(texts).cpu().numpy(), strict=True))
             unusable: dict[str, str] = {}
-            for start in range(0, len(own) if embedder else 0, CLIPS_AT_ONCE):
-                assert embedder
+            for start in range(0, len(own), CLIPS_AT_ONCE):
+                assert embedder  # there is one as soon as there are sounds
                 embedded, faults = embedder.sounds({clip: context.resolve(path) for clip, path in own[start : start + CLIPS_AT_ONCE]})
                 found |= {clip: _vector(made) for clip, made in embedded.items()}
                 unusable |= {clip: getattr(error, "reason", "unreadable") for clip, error in faults.items()}
