@@ -84,7 +84,7 @@ class AudioMaePatches(AudioModel):
     """
 
     def __init__(self, name: str, digest: str = "", reduction: Reduction = "avg") -> None:
-        super().__init__(name, RATES_HZ[name], SIZE.width, False, reduction, f"{name}:{digest[:16]}" if digest else name)
+        super().__init__(name, RATES_HZ[name], SIZE.width, False, reduction, digest)
         self.network = AudioMae(SIZE)
 
     def moments(self, audio: Tensor) -> Tensor:

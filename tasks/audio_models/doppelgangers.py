@@ -20,7 +20,7 @@ class Doppelgangers(AudioModel):
     def __init__(self, encoder: Encoder, digest: str, reduction: Reduction = "avg") -> None:
         super().__init__(
             "doppelgangers", encoder.sample_rate_hz, encoder.dimensions, includes_mel=False, reduction=reduction,
-            identity=f"doppelgangers:{digest[:16]}",
+            digest=digest,
         )  # fmt: skip
         self.encoder = encoder
 

@@ -60,7 +60,7 @@ class EfficientAT(AudioModel):
         network = MobileNet(WIDTHS[name.removesuffix("_mel")])
         mel = name.endswith("_mel")
         dimensions = sum(network.channels[place] for place in PLACES) + mel * MELS
-        super().__init__(name, SAMPLE_RATE_HZ, dimensions, mel, reduction, f"{name}:{digest[:16]}" if digest else name)
+        super().__init__(name, SAMPLE_RATE_HZ, dimensions, mel, reduction, digest)
         self.network, self.spectrogram = network, Spectrogram()
 
     def moments(self, audio: Tensor) -> Tensor:

@@ -22,21 +22,21 @@ class AudioModel(nn.Module):
         dimensions: of its vectors.
         includes_mel: whether log-mel levels are part of them.
         reduction: over time.
-        identity: name, and digest of its weights if it has any; what a data set records.
+        digest: SHA-256 of its weights; empty: it has none. ``identity``, which a data set records, has its beginning.
 
     Raises:
         InvalidValueError: no such reduction.
     """
 
     def __init__(
-        self, name: str, sample_rate_hz: int, dimensions: int, includes_mel: bool, reduction: Reduction = "avg", identity: str = ""
+        self, name: str, sample_rate_hz: int, dimensions: int, includes_mel: bool, reduction: Reduction = "avg", digest: str = ""
     ) -> None:
         super().__init__()
         if reduction not in get_args(Reduction):
             raise InvalidValueError("no such reduction", where="audio_model.reduction", allowed=get_args(Reduction), received=reduction)
         self.name, self.sample_rate_hz, self.dimensions, self.includes_mel = name, sample_rate_hz, dimensions, includes_mel
         self.reduction: Reduction = reduction
-        self.identity = (identity or name) + ("" if reduction == "avg" else f"/{reduction}")
+        self.identity = (f"{name}:{digest[:16]}" if digest else name) + ("" if reduction == "avg" else f"/{reduction}")
 
     def moments(self, audio: Tensor) -> Tensor:
         """Return the vectors [sounds, moments, dimensions] of sounds [sounds, samples] at the model's sample rate, full scale ±1."""

@@ -103,7 +103,7 @@ class OpenL3Frames(AudioModel):
 
     def __init__(self, name: str, digest: str = "", reduction: Reduction = "avg") -> None:
         dimensions = int(name.rpartition("_")[2])
-        super().__init__(name, SAMPLE_RATE_HZ, dimensions, False, reduction, f"{name}:{digest[:16]}" if digest else name)
+        super().__init__(name, SAMPLE_RATE_HZ, dimensions, False, reduction, digest)
         self.network = OpenL3(POOLS[name])
 
     def moments(self, audio: Tensor) -> Tensor:

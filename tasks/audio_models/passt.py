@@ -83,8 +83,7 @@ class PasstTwoLevels(AudioModel):
 
     def __init__(self, name: str, classes: int = CLASSES, digest: str = "", reduction: Reduction = "avg") -> None:
         size = SIZES[name]
-        identity = f"{name}:{digest[:16]}" if digest else name
-        super().__init__(name, SAMPLE_RATE_HZ, len(WINDOWS_MS) * size.width + LEVELS, True, reduction, identity)
+        super().__init__(name, SAMPLE_RATE_HZ, len(WINDOWS_MS) * size.width + LEVELS, True, reduction, digest)
         self.network, self.spectrogram = Passt(size, classes), Spectrogram()
 
     def moments(self, audio: Tensor) -> Tensor:

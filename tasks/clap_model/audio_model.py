@@ -31,7 +31,7 @@ class ClapEar(AudioModel):
     def __init__(self, model: CompactClap | PublishedClap, digest: str, device: str, reduction: Reduction = "avg") -> None:
         super().__init__(
             NAME, model.sample_rate_hz, int(model.clap.joint_embed_shape), includes_mel=False, reduction=reduction,
-            identity=f"{NAME}:{digest[:16]}",
+            digest=digest,
         )  # fmt: skip
         self.window_s = model.window_s
         self.model = model
