@@ -20,6 +20,7 @@ BENCHMARKS = {
     "doppelgangers.render": ("benchmarks.synthesiser_speed",),
     "doppelgangers.training": ("benchmarks.contrastive_speed",),
     "pages": ("benchmarks.pages_speed",),
+    "synth_proxy.embed": ("benchmarks.hearing_speed",),
     "synth_proxy.render": ("benchmarks.renderer_speed",),
     "synthio.speed": ("benchmarks.synthio_speed",),
     "syntone.metrics": ("benchmarks.syntone_metrics",),

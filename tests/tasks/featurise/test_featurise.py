@@ -62,6 +62,17 @@ def test_front_end_is_librosas(power, mels):
         assert np.abs(found - expected).max() < 2e-4 * expected.max() and np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999999
 
 
+@pytest.mark.parametrize("n_fft, mels, f_min_hz", [(2048, 128, 0.0), (256, 100, 20.0), (512, 13, 3000.0)])
+def test_triangles_in_groups_are_all_triangles_at_once(n_fft, mels, f_min_hz):
+    front_end = MelFrontEnd(RATE, n_fft, n_fft // 2, mels, f_min_hz=f_min_hz)
+    assert (front_end.filters.sum(0) == 0).any() == (n_fft == 256)  # triangles between two bins
+    sounds = torch.randn(3, RATE, generator=torch.Generator().manual_seed(0))
+    expected = torch.einsum("cbf,bm->cmf", front_end.spectrum(sounds).double(), front_end.filters.double())
+    found = front_end(sounds)
+    assert found.shape == expected.shape == (3, mels, 1 + RATE // (n_fft // 2))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
+
+
 def test_features_undo_to_the_mel_power_of_every_clip(tmp_path):
     grid, sounds = write_grid(tmp_path)
     expected = np.stack([librosa_mel(sound) for sound in sounds])
