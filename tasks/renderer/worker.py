@@ -1,4 +1,4 @@
-"""The pool's end of one child process: starts it, orders from it, and ends it."""
+"""The pool's end of one child process: starts it, hands it orders, takes its answers, and ends it. Nothing in here waits for the child."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import json
 import mmap
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -24,21 +24,21 @@ from core.errors import InvalidValueError
 from core.launcher import clean_environment
 from tasks.renderer import child
 from tasks.renderer.interface import Audio, Note, RenderSettings
+from tasks.renderer.messages import Answer, Orders, take_answer
 
 TAIL_CHARS = 2000
 """Of what a child printed, in the reason of a failure."""
 CHATTER_BYTES = 1_000_000
 """What children print is cut when it is longer than this."""
+READ_BYTES = 65_536
+PIPE_BYTES = 32_768
+"""Orders that wait in a pipe are fewer than this: writing more to a child that is busy would wait for it."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - files without names, see _shared_file
 """Where Linux keeps files in memory; elsewhere the shared file lies among the temporary ones."""
 
 
 class ChildDied(Exception):
-    """The child ended without an answer."""
-
-
-class ChildHung(Exception):
-    """The child did not answer in time, and was killed."""
+    """The child ended."""
 
 
 class Worker:
@@ -48,107 +48,145 @@ class Worker:
         backend: as for ``open_back_end``.
         plugin: likewise.
         settings: likewise.
-        start_timeout_s: a child that has not loaded by then is killed.
+        depth: orders that it may have at once.
     """
 
-    def __init__(self, backend: str, plugin: str, settings: RenderSettings, start_timeout_s: float) -> None:
+    def __init__(self, backend: str, plugin: str, settings: RenderSettings, depth: int) -> None:
         self._opening = {"backend": backend, "plugin": plugin, "settings": to_dict(settings)}
-        self._start_timeout_s = start_timeout_s
+        self._samples, self._depth = settings.samples, depth
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
-        self._shared: Audio | None = None
-        self._samples = settings.samples
-        self._notes: dict[Note, str] = {}
-        self._closing = False
+        self._errors = -1
+        self._slots: Audio | None = None
+        self._free: list[int] = []
+        self._received = bytearray()
+        self._packing = Orders()
+        self._order_bytes = 0
+        self._ordered: deque[tuple[Any, int]] = deque()
+        self.description: dict[str, Any] | None = None
+        """``parameters`` and ``identity``, once the child has loaded."""
+        self.since = 0.0
+        """Monotonic time at which the child began with what it is at, as far as can be known."""
         self.rendered = 0
         """Orders that the present child has answered."""
         self.memory_mb = 0.0
         """What the child held when it last answered."""
 
-    def started(self) -> dict[str, Any]:
-        """Start a child and have it load; return its description: ``parameters`` and ``identity``.
-
-        Raises:
-            InvalidValueError: the back end cannot be opened; also when loading ends or freezes the child.
-        """
+    def start(self) -> None:
+        """Start a child, which loads the back end; :meth:`loaded` tells when it has."""
         self.end()
         self._home = Path(tempfile.mkdtemp(prefix="synthloom-plugin-"))
         (self._home / ".local" / "share").mkdir(parents=True)  # amsynth wants to make a folder in there
-        with (self._home / "stderr.txt").open("ab") as errors, _shared_file(4 * self._samples) as shared:
-            self._shared = np.frombuffer(mmap.mmap(shared.fileno(), 0), np.float32)
+        with _shared_file(4 * self._samples * self._depth) as shared:
+            self._slots = np.frombuffer(mmap.mmap(shared.fileno(), 0), np.float32).reshape(self._depth, self._samples)
+            self._errors = os.open(self._home / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", child.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                env=_environment(self._home), start_new_session=True, pass_fds=(shared.fileno(),),
+                [sys.executable, "-m", child.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+                env=_environment(self._home), start_new_session=True, pass_fds=(shared.fileno(),), bufsize=0,
             )  # fmt: skip
             opening = {**self._opening, "parent": os.getpid(), "shared": shared.fileno()}
-        self.rendered, self.memory_mb = 0, 0.0
-        if self._closing:
-            self.kill()
-        reason = ""
-        try:
-            told = self._answered(opening, self._start_timeout_s)
-            reason = told.get("error", "")
-        except (ChildDied, ChildHung) as error:
-            reason = f"while loading: {error}"
-        if reason:
-            self.end()
-            where = f"renderer.{self._opening['backend']}"
-            raise InvalidValueError("cannot be opened", where=where, received=self._opening["plugin"], hint=reason)
-        return told
+            self._write(json.dumps(opening).encode() + b"\n")
+        self._free = list(range(self._depth))
+        self.rendered, self.memory_mb, self.since = 0, 0.0, time.monotonic()
 
     @property
     def is_running(self) -> bool:
         """Whether there is a child."""
         return self._process is not None
 
-    def render(self, raw: Mapping[int, float], note: Note, timeout_s: float) -> tuple[dict[str, Any], Audio]:
-        """Order one preset; return what the child says of it and its samples.
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is due: the child is loading, or has orders."""
+        return self.is_running and (self.description is None or bool(self._ordered))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the child has loaded and takes another order."""
+        room = len(self._ordered) < self._depth and len(self._ordered) * self._order_bytes < PIPE_BYTES
+        return self.is_running and self.description is not None and room
+
+    @property
+    def orders(self) -> int:
+        """Orders without an answer."""
+        return len(self._ordered)
+
+    @property
+    def descriptor(self) -> int:
+        """The pipe that answers come through."""
+        assert self._process is not None and self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def order(self, item: Any, raw: Mapping[int, float], note: Note) -> None:
+        """Order one preset; ``item`` comes back with its answer, or with those that were never answered."""
+        if not self._ordered:
+            self.since = time.monotonic()
+        slot = self._free.pop()
+        self._ordered.append((item, slot))
+        order = self._packing.packed(raw, note, slot)
+        self._order_bytes = len(order)
+        self._write(order)
+
+    def loaded(self) -> bool:
+        """Read what the child says while it loads; return whether it has.
 
         Raises:
-            ChildDied: the preset ended the child, or something else did.
-            ChildHung: the preset froze it.
+            InvalidValueError: it cannot be opened; also when loading ends the child, which is gone then.
         """
-        if note not in self._notes:
-            self._notes[note] = json.dumps(to_dict(note))
-        told = self._answered({"raw": {str(index): float(value) for index, value in raw.items()}, "note": self._notes[note]}, timeout_s)
-        assert self._shared is not None
-        audio = self._shared[: told["samples"]].copy()
-        self.rendered, self.memory_mb = self.rendered + 1, float(told["memory_mb"])
-        self._cut_chatter()
-        return told, audio
-
-    def _answered(self, order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdin is not None
-        deadline = time.monotonic() + timeout_s
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdin.flush()
-            told: dict[str, Any] = json.loads(self._read(int(self._read(8, deadline), 16), deadline))
-            return told
-        except (BrokenPipeError, ChildDied):
-            reason = self._ending()
-            self.end()
-            raise ChildDied(reason) from None
-        except ChildHung:
-            reason = f"no answer within {timeout_s:g} s{self._tail()}"
-            self.end()
-            raise ChildHung(reason) from None
+            self._read()
+        except ChildDied as error:
+            self.fail(f"while loading: {error}")
+        line, newline, rest = self._received.partition(b"\n")
+        if not newline:
+            return False
+        told = json.loads(line)
+        if "error" in told:
+            self.fail(told["error"])
+        self._received, self.description = rest, told
+        return True
 
-    def _read(self, size: int, deadline: float) -> bytearray:
-        """Return so many bytes of what the child sends."""
-        assert self._process is not None and self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        ready = select.poll()  # not select(), which cannot do with more than 1,024 open files
-        ready.register(descriptor, select.POLLIN)
-        found = bytearray()
-        while len(found) < size:
-            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise ChildHung
-            got = os.read(descriptor, size - len(found))
-            if not got:
-                raise ChildDied
-            found += got
+    def fail(self, reason: str) -> None:
+        """End the child.
+
+        Raises:
+            InvalidValueError: always: the back end cannot be opened.
+        """
+        self.end()
+        where = f"renderer.{self._opening['backend']}"
+        raise InvalidValueError("cannot be opened", where=where, received=self._opening["plugin"], hint=reason)
+
+    def answers(self) -> list[tuple[Any, Answer, Audio]]:
+        """Return the orders' items that have been answered, with what the child says of them and their samples.
+
+        Raises:
+            ChildDied: instead of answering the first of its orders.
+        """
+        self._read()
+        assert self._slots is not None
+        found = []
+        while (answer := take_answer(self._received)) is not None:
+            item, slot = self._ordered.popleft()
+            found.append((item, answer, self._slots[slot, : answer.samples].copy()))
+            self._free.append(slot)
+            self.rendered, self.memory_mb = self.rendered + 1, answer.memory_mb
+        self.since = time.monotonic()
+        if os.fstat(self._errors).st_size > CHATTER_BYTES:
+            os.truncate(self._errors, 0)  # the child appends
         return found
+
+    def _write(self, data: bytes) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its death is noticed where its answers are awaited
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+
+    def _read(self) -> None:
+        """Take what the child has said; something is there to be read, be it the end."""
+        got = os.read(self.descriptor, READ_BYTES)
+        if not got:
+            raise ChildDied(self._ending())
+        self._received += got
 
     def _ending(self) -> str:
         """Say how the child ended; it has closed its output, or does not read any more."""
@@ -157,33 +195,26 @@ class Worker:
             self._process.wait(5)
         code = self._process.poll()
         what = "closed its output" if code is None else signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return what + self._tail()
+        return what + self.tail()
 
-    def _tail(self) -> str:
-        """Return the end of what the child printed."""
+    def tail(self) -> str:
+        """Return the end of what the child printed, as the end of a sentence."""
         assert self._home is not None
         text = (self._home / "stderr.txt").read_text(errors="replace").strip()[-TAIL_CHARS:]
         return f"; it printed: {text}" if text else ""
 
-    def _cut_chatter(self) -> None:
-        assert self._home is not None
-        errors = self._home / "stderr.txt"
-        if errors.stat().st_size > CHATTER_BYTES:
-            os.truncate(errors, 0)  # the child appends
+    def end(self) -> list[Any]:
+        """Kill the child and what it may have started, and clear up after it; safe to call again.
 
-    def kill(self) -> None:
-        """Kill the child for good, from another thread than the one that waits for its answer and will find it dead."""
-        self._closing = True
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-    def end(self) -> None:
-        """Kill the child and what it may have started, and clear up after it; safe to call again."""
+        Returns:
+            the items of the orders that it has not answered, in their order.
+        """
         process, self._process = self._process, None
         home, self._home = self._home, None
-        self._shared = None
+        unanswered = [item for item, _ in self._ordered]
+        self._ordered.clear()
+        self._received.clear()
+        self._slots = self.description = None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -191,8 +222,10 @@ class Worker:
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]
+            os.close(self._errors)
         if home is not None:
             shutil.rmtree(home, ignore_errors=True)
+        return unanswered
 
 
 def _shared_file(size: int) -> IO[bytes]:

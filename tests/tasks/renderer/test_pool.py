@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidValueError
+from core.errors import InvalidValueError, SynthloomError
 from tasks.renderer.pool import AHEAD, Job, Pool
 from tests.plugins.building import FAULT, FAULTS
 from tests.tasks.renderer.jobs import SHORT, jobs, rms, sounds
@@ -71,6 +71,44 @@ def test_a_preset_after_others_gets_a_second_try_in_a_new_process(small_synth):
     with Pool("pedalboard", small_synth, SHORT) as pool:
         first, crashed = pool.render(jobs(2, {1: "crash"}))
         assert (first.tries, crashed.tries, crashed.status, pool.started) == (1, 2, "crash", 2)
+
+
+def test_orders_that_a_dead_process_had_are_given_out_again_and_not_blamed(small_synth):
+    with Pool("pedalboard", small_synth, SHORT) as pool:
+        outcomes = list(pool.render(jobs(AHEAD, {0: "crash"})))
+        assert [(one.status, one.tries) for one in outcomes] == [("crash", 1), *[("ok", 1)] * (AHEAD - 1)]
+        assert pool.started == 2
+
+
+def test_a_caller_may_take_longer_than_a_preset(small_synth):
+    with Pool("pedalboard", small_synth, SHORT, timeout_s=1) as pool:
+        for outcome in pool.render(jobs(6)):
+            time.sleep(1.2)
+            assert outcome.status == "ok"
+        assert pool.started == 1
+
+
+def test_a_pool_goes_on_after_a_caller_has_left_in_the_middle(small_synth):
+    with Pool("pedalboard", small_synth, SHORT, workers=2) as pool:
+        whole = sounds(pool.render(jobs(9)))
+        left = pool.render(jobs(9))
+        assert next(left).id == 0
+        left.close()
+        assert sounds(pool.render(jobs(9))) == whole and pool.started == 2
+
+
+def test_presets_of_more_parameters_than_a_pipe_holds(small_synth):
+    many = dict.fromkeys(range(20, 8000), 0.5)
+    with Pool("pedalboard", small_synth, SHORT, timeout_s=20) as pool:
+        outcomes = list(pool.render(Job(number, many) for number in range(6)))
+    assert [one.status for one in outcomes] == ["error"] * 6 and "no such parameter" in outcomes[0].reason
+
+
+def test_a_pool_that_was_left_says_so(small_synth):
+    with Pool("builtin", "voice", SHORT) as pool:
+        outcomes = pool.render(jobs(2))
+    with pytest.raises(SynthloomError, match="closed"):
+        next(outcomes)
 
 
 def test_outcomes_do_not_hang_on_the_number_of_processes_or_on_their_replacement(small_synth):
