@@ -71,15 +71,23 @@ def _pairs(before: Mapping[str, Any], now: Mapping[str, Any], name: str, same_cl
     return pairs
 
 
+def _gone(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say which sources the last version measured and this one does not: nothing can be said of how they changed."""
+    sources = sorted(set(before) - set(now))
+    return f"; no longer measured: {', '.join(sources)}" if sources else ""
+
+
 def _fad(guards: Guards, before: Mapping[str, Any], now: Mapping[str, Any]) -> Verdict:
     name = "worst_fad_ratio"
     found = [(f"{source} {kind}", old, new) for kind in ("fad_mel", "fad_clap")
              for source, old, new in _pairs(before, now, kind, kind == "fad_clap") if old > 0]  # fmt: skip
+    gone = _gone(before, now)
     if not found:
-        return Verdict(name, None, "no source was measured in both versions")
+        return Verdict(name, None, f"no source was measured in both versions{gone}")
     label, old, new = max(found, key=lambda item: item[2] / item[1])
     ratio = new / old
     said = f"{label} {new:.4g}, the last version's {old:.4g}: {ratio:.3f} times, at most {guards.worst_fad_ratio:g} times is allowed"
+    said += gone
     return Verdict(name, ratio <= guards.worst_fad_ratio, said, f"guards.{name}={_above(ratio)}")
 
 

@@ -286,3 +286,13 @@ def test_the_command_line_refuses_publishes_and_says_so(house, tmp_path):
         assert failed.returncode != 0 and "fewest_clips_share" in said and "to publish it all the same: ./run.sh regenerate" in said, said
     shown = [item["data"] for item in house.ask("artifacts/filter", {}) if item["key"] == "regenerate-scores"]
     assert any("✗ fewest_clips_share" in text for text in shown), shown
+
+
+def test_a_source_that_is_no_longer_measured_is_named():
+    measure = {"fad_mel": 1.0, "clap": "x"}
+    last = {"counts": {"clips": 10}, "facts": {"measures": {"noise": measure, "rain": measure, "tones": measure}}}
+    for now, holds in (({"noise": {"fad_mel": 1.05, "clap": "x"}}, True), ({}, None)):
+        verdict = next(one for one in guards.judge(Guards(), last, 10, {"measures": now}, []) if one.guard == "worst_fad_ratio")
+        assert verdict.holds is holds and verdict.said.endswith("no longer measured: " + ("rain, tones" if now else "noise, rain, tones"))
+    unchanged = guards.judge(Guards(), last, 10, {"measures": last["facts"]["measures"]}, [])
+    assert not any("no longer" in one.said for one in unchanged)
