@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from core.contract import Stage, check_range, external_path, runtime_setting
+from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
+from tasks.language_model.settings import Asked, LanguageModelSettings
 
 STAGE = Stage(name="caption_scenes", environment="data", version=1, memory_mb=1500, time_limit_s=24 * 3600)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(LanguageModelSettings):
     """Which pairs, and how they are worded."""
 
     pairing: Literal["grid", "draw"] = "grid"
@@ -38,8 +39,6 @@ class Settings:
     """``grammar``: the templates. ``openai``: train captions are rewritten by any server that speaks the OpenAI chat protocol, at
     ``OPENAI_BASE_URL`` with the key ``OPENAI_API_KEY``; a rewritten one that loses or contradicts a word is asked for again, and in the
     end the template is kept. Validation and test captions are always the templates'."""
-    model: str = "gpt-4o"
-    """Name of the model at that server."""
     temperature: float = 0.9
     """Sampling temperature of the language model; ELSA's and DISSE's."""
     max_tokens: int = 1024
@@ -50,29 +49,11 @@ class Settings:
     """How often a question is put again when the answer is malformed or unfit; after that the template is kept."""
     max_fallback_fraction: float = 0.5
     """Share of rewritten captions that may fall back to the template; above it the stage fails."""
-    timeout_s: float = runtime_setting(default=60.0)
-    """How long one answer may take."""
-    retries: int = runtime_setting(default=5)
-    """How often a request is repeated after HTTP 429, a server error, a time-out or a lost connection."""
-    requests_per_minute: float = runtime_setting(default=0.0)
-    """Requests started per minute at most; 0: as many as the server takes."""
-    parallel_requests: int = runtime_setting(default=4)
-    """Requests under way at a time."""
-    price_per_million_prompt_tokens: float = runtime_setting(default=0.0)
-    """For the cost in the result, in whatever currency."""
-    price_per_million_completion_tokens: float = runtime_setting(default=0.0)
-    """For the cost in the result, in the same currency."""
 
     def __post_init__(self) -> None:
         where = "caption_scenes"
-        for name, low, high in (
-            ("per_clip", 1, 1_000_000), ("temperature", 0.0, 2.0), ("max_tokens", 64, 1_000_000), ("max_words", 12, 200), ("reasks", 0, 20),
-            ("max_fallback_fraction", 0.0, 1.0), ("timeout_s", 0.05, 3600.0), ("retries", 0, 100), ("requests_per_minute", 0.0, 1e6),
-            ("parallel_requests", 1, 64), ("price_per_million_prompt_tokens", 0.0, 1e6), ("price_per_million_completion_tokens", 0.0, 1e6),
-        ):  # fmt: skip
-            check_range(f"{where}.{name}", getattr(self, name), low, high)
-        if not self.model:
-            raise InvalidValueError("empty", where=f"{where}.model", allowed="the name of a model", received=self.model)
+        self.check_language_model(where, fewest_words=12)
+        check_range(f"{where}.per_clip", self.per_clip, 1, 1_000_000)
         if self.disse_compat and self.language_model != "grammar":
             hint = "leave out disse_compat to have captions rewritten"
             raise InvalidValueError(
@@ -98,7 +79,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Asked):
     """What was written."""
 
     scenes: int
@@ -111,19 +92,3 @@ class Result:
     """Different tuples of descriptive words."""
     rewritten: int
     """Captions by the language model."""
-    fallbacks: int = 0
-    """Captions for which no answer of the language model was usable; they are the template's."""
-    requests: int = 0
-    """HTTP requests sent, retries included."""
-    cache_hits: int = 0
-    """Questions answered from the cache on disk."""
-    reasked: int = 0
-    """Questions put again because the answer was malformed, lost a word or contradicted one."""
-    retried: int = 0
-    """Requests repeated after HTTP 429, a server error or a time-out."""
-    prompt_tokens: int = 0
-    """As the server counted them."""
-    completion_tokens: int = 0
-    """As the server counted them."""
-    cost: float = 0.0
-    """Tokens times the prices in the settings."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
+from tasks.clap_model.settings import ClapTowers
 
 STAGE = Stage(
     name="clap_filter", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True,
@@ -19,7 +20,7 @@ BOUNDS = {"sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0), "rank": (1.0, 1e9), "top
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClapTowers):
     """The rule."""
 
     score: Literal["auto", "sigmoid", "cosine", "rank", "top_k", "top_share", "encoder_rank"] = "auto"
@@ -30,10 +31,6 @@ class Settings:
     threshold: float | None = None
     """Lowest score kept, worst rank kept, k, or the share kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3, top_k 10,
     top_share 0.5, encoder_rank 3."""
-    audio_model: str = "HTSAT-base"
-    """Audio tower of a published checkpoint."""
-    text_model: str = "roberta"
-    """Text tower of a published checkpoint."""
     batch_size: int = runtime_setting(default=16)
     """Windows embedded at a time, at most 4 of them on a CPU; does not change the scores."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import jsonschema
 
@@ -21,42 +21,6 @@ class Unusable(Exception):
 
 class BadAnswer(ValueError):
     """One answer does not fit; the message goes back to the model."""
-
-
-class ModelSettings(Protocol):
-    """The settings that the client reads; stages' ``Settings`` have them."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def temperature(self) -> float: ...  # noqa: D102
-    @property
-    def max_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def reasks(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def timeout_s(self) -> float: ...  # noqa: D102
-    @property
-    def retries(self) -> int: ...  # noqa: D102
-    @property
-    def requests_per_minute(self) -> float: ...  # noqa: D102
-    @property
-    def parallel_requests(self) -> int: ...  # noqa: D102
-
-
-class WriterSettings(ModelSettings, Protocol):
-    """The settings that both writers read."""
-
-    @property
-    def language_model(self) -> str: ...  # noqa: D102
-    @property
-    def max_words(self) -> int: ...  # noqa: D102
-    @property
-    def domain(self) -> str: ...  # noqa: D102
-    @property
-    def max_fallback_fraction(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,18 @@ from typing import Any
 
 from core.context import Context
 from tasks.language_model import grammar, prompts
-from tasks.language_model.answers import BadAnswer, Schema, WriterSettings
+from tasks.language_model.answers import BadAnswer, Schema
 from tasks.language_model.cache import FOLDER, Cache
 from tasks.language_model.client import ChatClient
 from tasks.language_model.prompts import Heard, Subject
+from tasks.language_model.settings import CaptionerSettings
 from tasks.language_model.text import clean, fault, markup
 
 
 class ChatWriter:
     """The same face as the grammar."""
 
-    def __init__(self, settings: WriterSettings, where: str, context: Context) -> None:
+    def __init__(self, settings: CaptionerSettings, where: str, context: Context) -> None:
         self._settings = settings
         self._client = ChatClient(settings, Cache(context.data_root / FOLDER), where, context.log)
         self.name, self.counts, self.parallel = settings.model, self._client.counts, settings.parallel_requests

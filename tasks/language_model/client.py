@@ -16,9 +16,10 @@ import openai
 
 from core.errors import InvalidValueError
 from core.redact import redactor
-from tasks.language_model.answers import BadAnswer, Counts, ModelSettings, Schema, Unusable, checked, parse
+from tasks.language_model.answers import BadAnswer, Counts, Schema, Unusable, checked, parse
 from tasks.language_model.cache import Cache
 from tasks.language_model.pacing import Pacer, retry_after_s
+from tasks.language_model.settings import LanguageModelSettings
 from tasks.language_model.text import clean
 from tasks.language_model.transport import AnswerTooLarge, BoundedTransport
 
@@ -64,7 +65,7 @@ def credentials(where: str) -> tuple[str | None, str]:
 class ChatClient:
     """Asks questions; safe to use from several threads."""
 
-    def __init__(self, settings: ModelSettings, cache: Cache, where: str, log: Callable[[str], None]) -> None:
+    def __init__(self, settings: LanguageModelSettings, cache: Cache, where: str, log: Callable[[str], None]) -> None:
         """Read the environment.
 
         Args:

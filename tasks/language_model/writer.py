@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 from core.context import Context
 from core.errors import InvalidValueError
 from tasks.language_model import grammar
-from tasks.language_model.answers import Counts, Unusable, WriterSettings
+from tasks.language_model.answers import Counts, Unusable
 from tasks.language_model.prompts import Heard, Subject
+from tasks.language_model.settings import CaptionerSettings
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -23,7 +24,7 @@ class GrammarWriter:
     name = "grammar"
     parallel = 1
 
-    def __init__(self, settings: WriterSettings) -> None:
+    def __init__(self, settings: CaptionerSettings) -> None:
         self._settings = settings
         self.counts = Counts()
 
@@ -59,7 +60,7 @@ class Writer(Protocol):
     def stop(self) -> None: ...  # noqa: D102
 
 
-def make(settings: WriterSettings, where: str, context: Context) -> Writer:
+def make(settings: CaptionerSettings, where: str, context: Context) -> Writer:
     """Return the writer that the settings name.
 
     Raises:
@@ -73,7 +74,7 @@ def make(settings: WriterSettings, where: str, context: Context) -> Writer:
 
 
 def for_all(
-    writer: Writer, jobs: Iterable[tuple[K, Callable[[], T], Callable[[], T]]], settings: WriterSettings, where: str,
+    writer: Writer, jobs: Iterable[tuple[K, Callable[[], T], Callable[[], T]]], settings: CaptionerSettings, where: str,
     context: Context, unit: str,
 ) -> tuple[dict[K, T], dict[K, str]]:  # fmt: skip
     """Do jobs, several at a time with a server; one whose answers all were unusable falls back.

@@ -11,12 +11,13 @@ from typing import Literal
 
 from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
+from tasks.clap_model.settings import ClapTowers
 
 STAGE = Stage(name="measure_synthetic", environment="clap", version=1, memory_mb=3000, time_limit_s=6 * 3600, cpu_threads=1, uses_gpu=True)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClapTowers):
     """What counts as a copy, and how much is drawn at random."""
 
     duplicate_correlation: float = 0.9
@@ -36,10 +37,6 @@ class Settings:
     """What a found leak does: ``fail`` ends the stage with an error that names the clips; ``report`` counts it."""
     seed: int = 0
     """Seed of the subsets behind the extrapolated distance and the Vendi score at equal size."""
-    audio_model: str = "HTSAT-base"
-    """Audio tower of a published checkpoint."""
-    text_model: str = "roberta"
-    """Text tower of a published checkpoint."""
 
     def __post_init__(self) -> None:
         for name in ("duplicate_correlation", "duplicate_waveform", "waveform_from", "least_overlap"):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from core.contract import Stage, check_range, external_path
 from core.errors import InvalidValueError
+from tasks.clap_model.settings import ClapTowers
 
 STAGE = Stage(
     name="rank_clap", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
@@ -14,17 +15,13 @@ STAGE = Stage(
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClapTowers):
     """How CLAP listens."""
 
     title: str = "clap"
     """What it is called in the tables."""
     reduction: Literal["avg", "max"] = "avg"
     """Of the vectors of a sound's windows; a sound no longer than one window has only one."""
-    audio_model: str = "HTSAT-base"
-    """Audio tower of a published checkpoint."""
-    text_model: str = "roberta"
-    """Text tower of a published checkpoint, which is loaded with it though nothing is read."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from core.contract import Stage, check_range, external_path, runtime_setting
 from core.errors import InvalidValueError
+from tasks.clap_model.settings import ClapTowers
 
 STAGE = Stage(
     name="retrieve", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=1, uses_gpu=True, sharded=True
@@ -14,7 +15,7 @@ STAGE = Stage(
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClapTowers):
     """How many, and by what."""
 
     per_clip: int = 2
@@ -24,10 +25,6 @@ class Settings:
     request's ``encoder``; ``words``: no model, the clip's and the pool clip's label have words in common."""
     unique: bool = True
     """Give no pool clip twice: the best pairs of the whole set are taken first. Otherwise every gold clip gets its nearest."""
-    audio_model: str = "HTSAT-base"
-    """Audio tower of a published checkpoint."""
-    text_model: str = "roberta"
-    """Text tower of a published checkpoint."""
     batch_size: int = runtime_setting(default=16)
     """Windows embedded at a time, at most 4 of them on a CPU; does not change what is retrieved."""
 

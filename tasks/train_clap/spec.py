@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.contract import Stage, check_range, external_path
+from tasks.clap_model.settings import ClapTowers
 
 STAGE = Stage(name="train_clap", environment="clap", version=1, memory_mb=2500, time_limit_s=24 * 3600, cpu_threads=2, uses_gpu=True)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ClapTowers):
     """Training; the defaults fit two CPU cores."""
 
     steps: int = 260
@@ -25,10 +26,6 @@ class Settings:
     """Steps between two looks at the held-out gold clips."""
     start_from: str = external_path(default="")
     """A LAION-CLAP checkpoint file to fine-tune on the gold clips alone (the published ``filter_w_finetune``); empty: a compact model."""
-    audio_model: str = "HTSAT-base"
-    """Its audio tower."""
-    text_model: str = "roberta"
-    """Its text tower."""
     finetune_rate: float = 1e-5
     """Peak rate of AdamW when fine-tuning."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""flows → core, tasks.<stage>.spec; tasks → core; core → neither prefect nor torch; spec.py → the standard library and the contract."""
+"""flows → core, stages' specs; tasks → core; core → neither prefect nor torch; specs → standard library, contract, shared settings."""
 
 import ast
 import subprocess
@@ -34,9 +34,10 @@ def test_tasks_import_no_orchestrator(path):
     assert not {name for name in imports(path) if name.split(".")[0] in ("prefect", "prefect_dask", "dask", "distributed", "flows", "cli")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tasks").glob("*/spec.py")), ids=str)
-def test_specs_import_the_standard_library_and_core_contract_only(path):
-    assert {name for name in imports(path) if name.split(".")[0] not in STDLIB} <= {"core.contract", "core.errors"}
+@pytest.mark.parametrize("path", [path for name in ("spec", "settings") for path in sorted((ROOT / "tasks").glob(f"*/{name}.py"))], ids=str)
+def test_specs_import_the_standard_library_the_contract_and_shared_settings_only(path):
+    found = {name for name in imports(path) if name.split(".")[0] not in STDLIB} - {"core.contract", "core.errors"}
+    assert all(path.name == "spec.py" and name.startswith("tasks.") and name.endswith(".settings") for name in found), found
 
 
 @pytest.mark.parametrize("path", modules("flows"), ids=str)
