@@ -14,7 +14,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FIGURES = {
     "syntone.md": ["30.6 ×"],
     "synthesiser.md": ["| 2.0 ("],
-    "renderer.md": ["0.86 of the bare loop"],
+    "renderer.md": ["0.95 of the bare loop"],
     "rooms.md": ["| 50 ms of the processor"],
 }
 """What the comparison quotes of each page."""
