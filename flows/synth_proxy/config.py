@@ -184,7 +184,7 @@ class Config(RunSettings):
         check_range("shards", self.shards, 1, 100_000)
         check_range("workers", self.workers, 1, 256)
         check_range("probes", self.probes, 2, 10_000)
-        check_range("match_presets", self.match_presets, 2, 10_000_000)
+        check_range("match_presets", self.match_presets, 2, self.train.n if self.match else 10_000_000)
         if not (self.trained and self.training_seeds):
             raise InvalidValueError("empty", where="encoders, training_seeds", allowed="at least one of each", received=())
         seeds = [self.train.seed, self.val.seed, self.test.seed]

@@ -184,7 +184,7 @@ class Study:
         config = self.config
         if not config.match:
             return ()
-        few = Drawing(min(config.match_presets, config.train.n), config.train.seed)
+        few = Drawing(config.match_presets, config.train.seed)
         train = self.drawn("train", few, "train with sounds", audio_clips=-1, mel_clips=-1)
         test = self.drawn("test", config.test, "test with sounds", audio_clips=-1)
         found = []

@@ -165,7 +165,7 @@ def test_clap_takes_part_in_search_matching_and_ranking(tmp_path):
         (["hand_crafted=nowhere"], "hand_crafted"),
         (["encoders={x: {}}"], "no such encoder"), (["encoders={tfm: {sizes: 3}}"], "encoders.tfm"), (["val.seed=500"], "something twice"),
         (["render_presets.n=7"], "the flow sets it"), (["synth.exclude=[a]"], "not a draft"), (["training_seeds=[]"], "empty"),
-        (["synth.name=dexed", "synth.spec=x.json"], "two specs"), (["match_presets=100000"], "match_presets"),
+        (["synth.name=dexed", "synth.spec=x.json"], "two specs"), (["match=true", "match_presets=100000"], "match_presets"),
         (["synth.uri=http://example.org/x", "rank=true"], "no attributes are known"),
         (["clap_checkpoint=gone.pt"], "clap_checkpoint: no such file"), (["render_presets.audio_model=clap"], "clap_checkpoint=FILE"),
         (["rank_audio_models.models=[{name: clap}]"], "clap_checkpoint=FILE"),
