@@ -127,7 +127,7 @@ class Config(RunSettings):
 
     synth: Synth = field(default_factory=Synth)
     """The synthesiser."""
-    train: Drawing = Drawing(4000, 500)
+    train: Drawing = Drawing(16000, 500)
     """Presets that encoders are trained on."""
     val: Drawing = Drawing(1024, 401)
     """Presets that weights and settings are selected on."""
@@ -147,7 +147,7 @@ class Config(RunSettings):
     """How CLAP listens; ``rank_clap`` says so for ``rank``."""
     probes: int = 20
     """Presets that are rendered three times, in fresh processes and in another order, to see whether the synthesiser repeats itself."""
-    encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"TFM-modules": {}, "TFM": {}, "HN-OH": {}, "MLP-OH": {}})
+    encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"TFM-modules": {}, "HN-OH": {}, "MLP-OH": {}})
     """What is trained, by name; the first one looks up sounds and is the proxy of ``match``. Settings of ``train_preset_encoder`` that
     differ, and ``model`` where the name is none: ``{wide: {model: mlp_oh, sizes: {hidden: 4096}}}``; ``{HN-OH: null}`` leaves one out."""
     training_seeds: tuple[int, ...] = (1,)

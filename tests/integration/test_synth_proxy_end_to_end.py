@@ -9,7 +9,7 @@ from tests.integration.conftest import command, finished_run
 
 TOY = [
     "preset=smoke", "synth.name=dexed", "train.n=32", "val.n=12", "test.n=16", "shards=1", "encoders.MLP-OH.sizes.hidden=32",
-    "encoders.HN-OH=null", "encoders.TFM=null", "encoders.TFM-modules=null", "train_preset_encoder.batch_presets=8",
+    "encoders.HN-OH=null", "encoders.TFM-modules=null", "train_preset_encoder.batch_presets=8",
 ]  # fmt: skip
 
 
