@@ -20,8 +20,6 @@ import soundfile
 import torch
 import torchaudio
 
-BLOCK = 64
-"""Sounds that ``render_presets`` listens to together."""
 RATE_HZ, SAMPLES = 32_000, 160_000
 
 
@@ -54,10 +52,11 @@ def ours(sounds):
     """Return ways to hear memory-mapped sounds as ``render_presets`` does: block by block, on one thread."""
     torch.set_num_threads(1)
     listener = importlib.import_module("tasks.render_presets.listening").Listener
+    block = importlib.import_module("tasks.render_presets.rendering").BLOCK
 
     def way(model):
         heard = listener(model, RATE_HZ, "cpu")
-        return np.concatenate([heard.embeddings(list(sounds[at : at + BLOCK])) for at in range(0, len(sounds), BLOCK)])
+        return np.concatenate([heard.embeddings(list(sounds[at : at + block])) for at in range(0, len(sounds), block)])
 
     return {name: lambda model=model: way(model) for name, model in networks().items()}
 

@@ -1,6 +1,6 @@
 """Embedding of preset sounds as ``render_presets`` does it against a per-file loop: sounds of 5 s at 32 kHz.
 
-The loop reads one WAV file after the other, as loud as it is, and gives each to the audio model, on all cores that torch takes (its
+The loop reads one WAV file after the other and gives each to the audio model, on all cores that torch takes (its
 default). Ours are the stage's processes, one for each of two cores with one thread each, which hear blocks of 64 from a memory-mapped
 array. Models: mel statistics (the loop's by torchaudio) and EfficientAT's mn04 (weights by chance; the same network on both sides). Both
 sides must have made the same. Figures are medians of the ratios of neighbouring turns by the clock; beside them is the ratio in seconds of
@@ -55,8 +55,8 @@ def _turn(children: list[Child], model: str) -> tuple[float, float]:
     """Have children work side by side; return seconds by the clock, of the slowest, and of the processor, of all."""
     for child in children:
         child.say(model)
-    told = [child.answer() for child in children]
-    return max(one["clock"] for one in told), sum(one["processor"] for one in told)
+    took = [child.answer() for child in children]
+    return max(one["clock"] for one in took), sum(one["processor"] for one in took)
 
 
 def _figure(model: str, turns: list[dict[tuple[str, str], tuple[float, float]]], sounds: int) -> Figure:

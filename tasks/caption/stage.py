@@ -61,11 +61,7 @@ def run(request: Request, context: Context) -> Result:
 def _result(captions: list[list[str]], fallbacks: int, writer: Writer | None, settings: Settings) -> Result:
     flat = [caption for own in captions for caption in own]
     words = round(float(np.mean([len(caption.split()) for caption in flat])), 2) if flat else 0.0
-    counted: dict[str, Any] = {}
-    if writer is not None:
-        counts = writer.counts
-        prices = (settings.price_per_million_prompt_tokens, settings.price_per_million_completion_tokens)
-        counted = {**vars(counts), "cost": counts.cost(*prices)}
+    counted = writer.counts.told(settings) if writer else {}
     return Result(len(captions), len(flat), len(set(flat)), words, fallbacks=fallbacks, **counted)
 
 

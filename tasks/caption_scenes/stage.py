@@ -67,9 +67,7 @@ def _rewritten(
     found, reasons = for_all(writer, jobs, settings, STAGE.name, context, "captions")
     captions = [found.get(scene, "") or template for scene, template in zip(table["scene_id"], templates, strict=True)]
     by = [writer.name if found.get(scene) else TEMPLATE for scene in table["scene_id"]]
-    counts = writer.counts
-    cost = counts.cost(settings.price_per_million_prompt_tokens, settings.price_per_million_completion_tokens)
-    return captions, by, {"fallbacks": len(reasons), "cost": cost, **vars(counts)}
+    return captions, by, {"fallbacks": len(reasons), **writer.counts.told(settings)}
 
 
 def _write(table: pd.DataFrame, wording: Wording, request: Request, context: Context) -> None:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import jsonschema
 
+from tasks.language_model.settings import LanguageModelSettings
+
 T = TypeVar("T")
 
 LONGEST_ANSWER = 50_000
@@ -53,6 +55,11 @@ class Counts:
     def cost(self, per_million_prompt: float, per_million_completion: float) -> float:
         """Return the price of the tokens, in the currency of the two prices per million."""
         return round((self.prompt_tokens * per_million_prompt + self.completion_tokens * per_million_completion) / 1e6, 6)
+
+    def told(self, settings: LanguageModelSettings) -> dict[str, Any]:
+        """Return the counts and their price by the settings: the fields of :class:`~tasks.language_model.settings.Asked` but fallbacks."""
+        cost = self.cost(settings.price_per_million_prompt_tokens, settings.price_per_million_completion_tokens)
+        return {**vars(self), "cost": cost}
 
 
 def parse(text: str) -> dict[str, Any]:

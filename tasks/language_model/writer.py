@@ -12,7 +12,7 @@ from core.errors import InvalidValueError
 from tasks.language_model import grammar
 from tasks.language_model.answers import Counts, Unusable
 from tasks.language_model.prompts import Heard, Subject
-from tasks.language_model.settings import CaptionerSettings
+from tasks.language_model.settings import CaptionerSettings, LanguageModelSettings
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -74,7 +74,7 @@ def make(settings: CaptionerSettings, where: str, context: Context) -> Writer:
 
 
 def for_all(
-    writer: Writer, jobs: Iterable[tuple[K, Callable[[], T], Callable[[], T]]], settings: CaptionerSettings, where: str,
+    writer: Writer, jobs: Iterable[tuple[K, Callable[[], T], Callable[[], T]]], settings: LanguageModelSettings, where: str,
     context: Context, unit: str,
 ) -> tuple[dict[K, T], dict[K, str]]:  # fmt: skip
     """Do jobs, several at a time with a server; one whose answers all were unusable falls back.

@@ -23,7 +23,7 @@ from core.contract import build, to_dict
 from core.errors import SynthloomError
 from core.host import PR_SET_PDEATHSIG
 from tasks.renderer.interface import Audio, BackEnd, Note, RenderSettings, finished, open_back_end
-from tasks.renderer.messages import Answer, packed_answer, read_order
+from tasks.renderer.messages import Answer, packed_answer, read_order, write_all
 
 
 def main() -> None:
@@ -37,14 +37,14 @@ def main() -> None:
         back_end = open_back_end(first["backend"], first["plugin"], settings)
         told: dict[str, Any] = {"parameters": [to_dict(one) for one in back_end.parameters()], "identity": back_end.identity()}
     except Exception as error:
-        _say(replies, _line({"error": str(error) if isinstance(error, SynthloomError) else f"{type(error).__name__}: {error}"}))
+        write_all(replies, _line({"error": str(error) if isinstance(error, SynthloomError) else f"{type(error).__name__}: {error}"}))
         return
-    _say(replies, _line(told))
+    write_all(replies, _line(told))
     slots = np.frombuffer(mmap.mmap(first["shared"], 0), np.float32).reshape(-1, settings.samples)
     memory = _Memory()
     while (order := read_order(sys.stdin.buffer)) is not None:
         raw, note, slot = order
-        _say(replies, packed_answer(_rendered(back_end, settings, raw, note, slots[slot], memory)))
+        write_all(replies, packed_answer(_rendered(back_end, settings, raw, note, slots[slot], memory)))
 
 
 def _rendered(back_end: BackEnd, settings: RenderSettings, raw: dict[int, float], note: Note, slot: Audio, memory: _Memory) -> Answer:
@@ -66,13 +66,6 @@ def _rendered(back_end: BackEnd, settings: RenderSettings, raw: dict[int, float]
 
 def _line(told: dict[str, Any]) -> bytes:
     return json.dumps(told).encode() + b"\n"
-
-
-def _say(replies: int, text: bytes) -> None:
-    """Write an answer."""
-    rest = memoryview(text)
-    while rest:
-        rest = rest[os.write(replies, rest) :]
 
 
 class _Memory:

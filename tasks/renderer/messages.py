@@ -6,6 +6,7 @@ reason. Samples lie in memory that both share, in the order's slot.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ ANSWER = struct.Struct("<IIdd")
 """Bytes of the reason, samples, seconds, and memory in MB."""
 REASON_BYTES = 4000
 """What is longer is cut: answers must fit into a pipe that nobody reads for a while."""
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it into a pipe, which may take it in pieces."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class Pool:
             able = [worker for worker in self._workers if worker.has_room and not self._is_spent(worker)]
             best = min(able, key=lambda worker: worker.orders, default=None)
             absent = [worker for worker in self._workers if not worker.is_running]
-            loading = sum(worker.is_running and worker.description is None for worker in self._workers)
+            loading = sum(worker.is_loading for worker in self._workers)
             if absent and loading < len(self._waiting) and (best is None or best.orders):
                 self._start(absent[0])
             elif best is not None:
@@ -203,10 +203,10 @@ class Pool:
         self._deal()
 
     def _deadline(self, worker: Worker) -> float:
-        return worker.since + (self._start_timeout_s if worker.description is None else self._timeout_s)
+        return worker.since + (self._start_timeout_s if worker.is_loading else self._timeout_s)
 
     def _hear(self, worker: Worker) -> None:
-        if worker.description is None:
+        if worker.is_loading:
             if worker.loaded():
                 self._description = self._description or worker.description
                 if worker in self._second_tries:
@@ -219,22 +219,21 @@ class Pool:
             self._lost(worker, "crash", str(error), 0.0)
 
     def _overdue(self, worker: Worker) -> None:
-        if worker.description is None:
+        if worker.is_loading:
             worker.fail(f"while loading: no answer within {self._start_timeout_s:g} s{worker.tail()}")
         self._lost(worker, "hang", f"no answer within {self._timeout_s:g} s{worker.tail()}", self._timeout_s)
 
     def _lost(self, worker: Worker, status: Literal["crash", "hang"], reason: str, seconds: float) -> None:
         """Blame the first preset that a process did not answer, and give out the others again."""
         rendered = worker.rendered
-        tasks: list[_Task] = worker.end()
-        self._waiting.extendleft(reversed(tasks[1:]))
-        for task in tasks[:1]:
-            if rendered and task.tries == 1:
-                task.tries = 2
-                self._second_tries[worker] = task
-                self._start(worker)
-            else:
-                task.outcome = Outcome(task.job.id, None, status, reason, seconds, task.tries)
+        task, *others = worker.end()
+        self._waiting.extendleft(reversed(others))
+        if rendered and task.tries == 1:
+            task.tries = 2
+            self._second_tries[worker] = task
+            self._start(worker)
+        else:
+            task.outcome = Outcome(task.job.id, None, status, reason, seconds, task.tries)
 
 
 def _outcome(task: _Task, answer: Answer, audio: Audio) -> Outcome:

@@ -24,7 +24,7 @@ from core.errors import InvalidValueError
 from core.launcher import clean_environment
 from tasks.renderer import child
 from tasks.renderer.interface import Audio, Note, RenderSettings
-from tasks.renderer.messages import Answer, Orders, take_answer
+from tasks.renderer.messages import Answer, Orders, take_answer, write_all
 
 TAIL_CHARS = 2000
 """Of what a child printed, in the reason of a failure."""
@@ -95,15 +95,20 @@ class Worker:
         return self._process is not None
 
     @property
+    def is_loading(self) -> bool:
+        """Whether there is a child that has not said yet that it can be played."""
+        return self.is_running and self.description is None
+
+    @property
     def is_busy(self) -> bool:
         """Whether an answer is due: the child is loading, or has orders."""
-        return self.is_running and (self.description is None or bool(self._ordered))
+        return self.is_loading or bool(self._ordered)
 
     @property
     def has_room(self) -> bool:
         """Whether the child has loaded and takes another order."""
         room = len(self._ordered) < self._depth and len(self._ordered) * self._order_bytes < PIPE_BYTES
-        return self.is_running and self.description is not None and room
+        return self.description is not None and room
 
     @property
     def orders(self) -> int:
@@ -177,9 +182,7 @@ class Worker:
     def _write(self, data: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # its death is noticed where its answers are awaited
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+            write_all(self._process.stdin.fileno(), data)
 
     def _read(self) -> None:
         """Take what the child has said; something is there to be read, be it the end."""

@@ -47,11 +47,11 @@ def run(request: Request, context: Context) -> Result:
         jobs.append((str(row.clip_id), partial(writer.rewrite, subject, str(row.caption), known, str(row.clip_id)), lambda: ""))
     new, reasons = for_all(writer, jobs, settings, STAGE.name, context, "captions revised")
     manifest.write(context.output, _table(gold, parameters, rejected, new, request.round, writer.name))
-    revised, counts = sum(bool(text) for text in new.values()), writer.counts
+    revised = sum(bool(text) for text in new.values())
     return Result(
         clips=len({row.parents[0] for row in rejected.itertuples()}), rejected=len(rejected), revised=revised,
         unchanged=len(rejected) - revised, accepted=len(accepted), fallbacks=len(reasons),
-        cost=counts.cost(settings.price_per_million_prompt_tokens, settings.price_per_million_completion_tokens), **vars(counts),
+        **writer.counts.told(settings),
     )  # fmt: skip
 
 
