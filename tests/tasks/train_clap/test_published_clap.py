@@ -107,6 +107,18 @@ def test_the_spectrogram_by_fft_is_the_one_by_matrix():
     assert fast.shape == slow.shape == (2, 1, 251, 513) and torch.allclose(fast, slow, rtol=1e-3, atol=1e-4 * float(slow.max()))
 
 
+@pytest.mark.parametrize("tower", ["HTSAT-tiny", "PANN-14"])
+def test_a_published_tower_hears_by_fft_what_laion_clap_hears_by_matrix(tower):
+    torch.manual_seed(5)
+    model = loading.PublishedClap(tower, "roberta", "cpu").eval()
+    sounds = torch.randn(1, 480_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    with torch.no_grad():
+        fast = model.audio_embedding(sounds)
+        del model.clap.audio_branch.spectrogram_extractor.forward  # the instance's own; torchlibrosa's is the class's
+        slow = model.audio_embedding(sounds)
+    assert fast.shape == (1, 512) and not torch.equal(fast, slow) and torch.allclose(fast, slow, atol=1e-5)
+
+
 def test_other_towers_and_missing_caches_are_refused(published, tmp_path, monkeypatch):
     with pytest.raises(InvalidValueError, match=r"unknown audio tower.*HTSAT-base"):
         loading.PublishedClap("HTSAT-enormous", "roberta", "cpu")
