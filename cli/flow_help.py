@@ -41,7 +41,7 @@ def of_flow(flow: str, key: str = "") -> str:
     presets = named(CONFIGS / "presets", f"{flow}-")
     examples |= {f"./run.sh {flow} preset={next(iter(presets))}": "with a preset"} if presets else {}
     lines = [f"./run.sh {flow} [key=value …] [--config FILE]", "", FLOWS[flow], "", "examples", *teaching.aligned(examples)]
-    lines += ["", "preset=", *teaching.aligned(presets)] if presets else []
+    lines += ["", "preset=  (A,B lays B upon A)", *teaching.aligned(presets)] if presets else []
     if any(item.name == "dataset" for item in dataclasses.fields(cls)):
         lines += ["", "dataset=", *teaching.aligned(named(CONFIGS / "datasets"))]
     if flow == "regenerate":

@@ -38,12 +38,15 @@ def load_yaml(path: Path) -> DictConfig:
 
 
 def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[Path] = (), configs: Path | None = None) -> T:
-    """Return a flow's configuration: its YAML, then the preset, the dataset's YAML, the user's files and the command line, in that order.
+    """Return a flow's configuration: its YAML, then the presets, the dataset's YAML, the user's files and the command line, in that order.
+
+    A value may point to another one, ``${generators.synthio.generate}``: it is looked up when all layers lie upon each other.
 
     Args:
         cls: the flow's configuration dataclass.
         flow: name of ``configs/<flow>.yaml``.
-        overrides: dotted ``key=value`` words; ``dataset=NAME`` and ``preset=NAME`` choose a file, everything else sets a value.
+        overrides: dotted ``key=value`` words; ``dataset=NAME`` and ``preset=NAME`` choose a file (``preset=A,B`` lays B upon A),
+            everything else sets a value.
         files: YAML files given by ``--config``.
         configs: the configs folder.
 
@@ -59,8 +62,8 @@ def resolve(cls: type[T], flow: str, overrides: Sequence[str], files: Sequence[P
         chosen = {key: str(layer.pop(key)) for key in ("dataset", "preset") if isinstance(layer.get(key), str)} | chosen
     if "dataset" in merged:
         merged.dataset = _or_help(flow, load_choice, folder / "datasets", "dataset", chosen.get("dataset") or str(merged.dataset))
-    if "preset" in chosen:
-        layers.insert(0, _or_help(flow, load_choice, folder / "presets", f"{flow}-", chosen["preset"]))
+    names = [name.strip() for name in chosen["preset"].split(",")] if "preset" in chosen else []
+    layers = [*(_or_help(flow, load_choice, folder / "presets", f"{flow}-", name) for name in names), *layers]
     dotted = [f"{key}={value}" for key, value in words if key not in ("dataset", "preset")]
     try:
         for layer in layers:

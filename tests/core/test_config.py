@@ -45,6 +45,14 @@ def test_layers_apply_in_order(configs, tmp_path):
     assert config.resolve(Toy, "toy", [], [], configs) == Toy(Data("demo"), 20, Training())
 
 
+def test_presets_lie_upon_each_other_and_values_point_to_what_all_of_them_give(configs):
+    (configs / "presets/toy-long.yaml").write_text("training: {steps: 900}\nnum_samples: ${training.steps}\n")
+    assert config.resolve(Toy, "toy", ["preset=long,paper"], [], configs) == Toy(Data("demo"), 500, Training(500))
+    assert config.resolve(Toy, "toy", ["preset=paper, long", "training.steps=7"], [], configs) == Toy(Data("demo"), 7, Training(7))
+    with pytest.raises(InvalidValueError, match="no such preset"):
+        config.resolve(Toy, "toy", ["preset=paper,"], [], configs)
+
+
 def test_user_file_may_choose_the_dataset(configs, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("dataset: esc10\n")

@@ -1,5 +1,6 @@
 """The graph of a study: what is made for which arms, and nothing for the rest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def test_only_what_an_arm_needs_is_made(tmp_path):
     assert set(default) < set(labels)
     _, classical = steps(tmp_path, "arms=[{name: gold, sources: [gold]}, {name: noisy, sources: [gold, noise]}]", "measures=false")
     assert not [label for label in classical if "text_to_audio" in label or "clap" in label]
+
+
+def test_an_ablation_of_the_table_differs_from_synthio_in_one_part_whatever_synthio_is():
+    words = ["dataset=esc10", "preset=esc10,table", "generators.synthio.generate.num_iters=7"]
+    generators = config.resolve(graph.CONFIG, "synthio", words).generators
+    synthio = generators["synthio"]
+    assert synthio.pool == "named" and synthio.generate.num_iters == 7
+    assert generators["erm"] == replace(synthio, model="tuned") and generators["no_dpo"] == replace(synthio, model="base")
+    assert generators["no_mixcap"] == replace(synthio, captions="plain") and generators["template"] == replace(synthio, captions="template")
+    assert generators["no_reflection"] == replace(synthio, rounds=1)
 
 
 def test_every_arm_and_seed_is_one_training_and_equal_work_is_shared(tmp_path):
