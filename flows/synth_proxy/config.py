@@ -14,13 +14,13 @@ from tasks.evaluate_preset_encoder.spec import Settings as EvaluationSettings
 from tasks.hear_presets import spec as hear_presets
 from tasks.match_sound import spec as match_sound
 from tasks.play_presets import spec as play_presets
+from tasks.preset_encoders.settings import MODELS
 from tasks.rank_audio_models import spec as rank_audio_models
 from tasks.rank_clap import spec as rank_clap
 from tasks.render_presets import spec as render_presets
 from tasks.report_presets import spec as report_presets
 from tasks.search_preset_encoder import spec as search_preset_encoder
 from tasks.train_preset_encoder import spec as train_preset_encoder
-from tasks.train_preset_encoder.spec import MODELS
 from tasks.train_preset_encoder.spec import Settings as TrainingSettings
 from tasks.train_sound_matcher import spec as train_sound_matcher
 

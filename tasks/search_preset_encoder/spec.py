@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from core.contract import Stage, check_range
 from core.errors import InvalidValueError
+from tasks.preset_encoders.settings import ModelName
 
 STAGE = Stage(
     name="search_preset_encoder", environment="train", version=1, memory_mb=3000, time_limit_s=14 * 24 * 3600, cpu_threads=2, uses_gpu=True,
@@ -68,7 +69,7 @@ class Request:
 
     train: str
     """Preset set that render_presets wrote, with embeddings; its rows of split ``train`` are trained on."""
-    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh"]
+    model: ModelName
     """The encoder."""
     seed: int
     """Seed of proposals, weights and batches."""

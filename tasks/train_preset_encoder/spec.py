@@ -7,13 +7,11 @@ from typing import Literal
 
 from core.contract import Stage, check_range
 from core.errors import InvalidValueError
+from tasks.preset_encoders.settings import ModelName
 
 STAGE = Stage(
     name="train_preset_encoder", environment="train", version=1, memory_mb=3000, time_limit_s=72 * 3600, cpu_threads=1, uses_gpu=True
 )
-
-MODELS = ("mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh")
-"""The encoders there are; a model is chosen by its name."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Request:
 
     train: str
     """Preset set that render_presets wrote, with embeddings; its rows of split ``train`` are trained on."""
-    model: Literal["mlp_oh", "hn_oh", "hn_pt", "hn_ptgru", "tfm", "tfm_modules", "mlp_raw", "resnet_oh", "bigru_oh"]
+    model: ModelName
     """The encoder."""
     seed: int
     """Seed of weights and batches."""

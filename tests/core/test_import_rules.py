@@ -41,10 +41,10 @@ def test_specs_import_the_standard_library_the_contract_and_shared_settings_only
 
 
 @pytest.mark.parametrize("path", modules("flows"), ids=str)
-def test_flows_see_of_the_stages_only_their_specs(path):
+def test_flows_see_of_the_stages_only_their_specs_and_the_settings_these_share(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tasks":
-            assert node.module.endswith(".spec") or [alias.name for alias in node.names] == ["spec"], ast.unparse(node)
+            assert node.module.endswith((".spec", ".settings")) or [alias.name for alias in node.names] == ["spec"], ast.unparse(node)
         if isinstance(node, ast.Import):
             assert not [alias.name for alias in node.names if alias.name.split(".")[0] == "tasks" and not alias.name.endswith(".spec")]
     assert not {name for name in imports(path) if name.split(".")[0] in ("torch", "cli")}

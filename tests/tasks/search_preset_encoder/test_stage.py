@@ -11,10 +11,10 @@ from core.errors import InvalidValueError
 from tasks.preset_encoders import recipes
 from tasks.preset_encoders.encoder import complete
 from tasks.preset_encoders.examples import open_splits
+from tasks.preset_encoders.settings import MODELS
 from tasks.search_preset_encoder import spaces, stage, study
 from tasks.search_preset_encoder.spec import Request, Settings
 from tasks.searching import sampling
-from tasks.train_preset_encoder.spec import MODELS
 from tasks.train_preset_encoder.spec import Settings as TrainSettings
 from tests.tasks.train_preset_encoder.sets import FOLDER, SMALL, write
 

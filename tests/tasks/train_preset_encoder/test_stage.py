@@ -12,8 +12,9 @@ from tasks.preset_encoders.examples import Examples, open_splits
 from tasks.preset_encoders.inference import embed
 from tasks.preset_encoders.protocols import rank_validation, rankings
 from tasks.preset_encoders.schedules import Plateau, flat_then_cosine, warmed, wcrc
+from tasks.preset_encoders.settings import MODELS
 from tasks.presets.reading import open_presets
-from tasks.train_preset_encoder.spec import MODELS, Request, Settings
+from tasks.train_preset_encoder.spec import Request, Settings
 from tasks.training import loop
 from tests.tasks.train_preset_encoder.sets import FOLDER, SMALL, embeddings_of, train, write
 
