@@ -41,11 +41,11 @@ class Config(RunSettings):
 
     dataset: Dataset = DEMO
     """The labelled clips that the encoders are probed on; with folds, over the folds."""
-    encoders: dict[str, dict[str, Any]] = field(default_factory=lambda: {"doppelgangers": {}})
+    encoders: dict[str, dict[str, Any] | None] = field(default_factory=lambda: {"doppelgangers": {}})
     """What is trained, by name: settings of ``train_contrastive`` that differ, such as ``{delta 0.05: {delta: 0.05}}``. With ``folder``, a
     folder of sound files, it is trained on those instead of synthesised sounds: ``{real: {folder: DIR, temporal_jitter: true}}``. With
     ``sources``, names of what ``sources`` can make from the dataset's train clips, and ``weights`` of them, it is trained on these:
-    ``{mixed: {sources: [gold, spatial, dexed], weights: {gold: 2}, temporal_jitter: true}}``."""
+    ``{mixed: {sources: [gold, spatial, dexed], weights: {gold: 2}, temporal_jitter: true}}``. ``{doppelgangers: null}`` leaves one out."""
     sources: SourceSettings = field(default_factory=SourceSettings)
     """How sources are made; each only when an encoder names it."""
     training_seeds: tuple[int, ...] = (1,)
@@ -86,10 +86,10 @@ class Config(RunSettings):
 
     def __post_init__(self) -> None:
         check_range("shards", self.shards, 1, 10_000)
-        if not (self.probes and self.training_seeds and (self.encoders or "mel" in self.baselines)):
+        if not (self.probes and self.training_seeds and (self.wanted or "mel" in self.baselines)):
             where = "encoders, training_seeds, probes"
             raise InvalidValueError("empty", where=where, allowed="at least one of each", received=())
-        if "random" in self.baselines and not self.encoders:
+        if "random" in self.baselines and not self.wanted:
             hint = "baselines=[mel], or name an encoder"
             raise InvalidValueError("has no network", where="baselines", allowed=("mel",), received=list(self.baselines), hint=hint)
         if "published" in self.probes and not self.dataset.protocol:
@@ -99,7 +99,7 @@ class Config(RunSettings):
             )
         check_range("measured_pairs", self.measured_pairs, 0, 1_000_000)
         check_range("pregenerated_pairs", self.pregenerated_pairs, 0, 10_000_000)
-        taken = [name for name in self.encoders if name in ("random", "mel", "supervised")]
+        taken = [name for name in self.wanted if name in ("random", "mel", "supervised")]
         if taken:
             raise InvalidValueError("name taken", where="encoders", allowed="other names than the baselines'", received=taken)
         for where, values in (
@@ -118,7 +118,7 @@ class Config(RunSettings):
                 raise InvalidValueError(
                     "has folds", where=where, allowed="a dataset with splits", received=list(self.supervised_on), hint=hint
                 )
-        for name in self.encoders:
+        for name in self.wanted:
             self.training(name)
             self.mixture(name)
 
@@ -133,14 +133,19 @@ class Config(RunSettings):
                 found.append(self.dataset.protocol)
         return tuple(found)
 
+    @property
+    def wanted(self) -> dict[str, dict[str, Any]]:
+        """The encoders that are not left out."""
+        return {name: own for name, own in self.encoders.items() if own is not None}
+
     def training(self, name: str) -> TrainingSettings:
         """Return an encoder's settings."""
-        own = {key: value for key, value in self.encoders[name].items() if key not in (REAL, SOURCES, WEIGHTS)}
+        own = {key: value for key, value in self.wanted[name].items() if key not in (REAL, SOURCES, WEIGHTS)}
         return build(TrainingSettings, {**to_dict(self.train_contrastive), **own}, f"encoders.{name}")
 
     def real_sounds(self, name: str) -> str:
         """Return the folder of real sounds that an encoder is trained on; empty: synthesised ones."""
-        folder = self.encoders[name].get(REAL, "")
+        folder = self.wanted[name].get(REAL, "")
         if not isinstance(folder, str):
             raise InvalidValueError("not a folder", where=f"encoders.{name}.{REAL}", allowed="the name of a folder", received=folder)
         return folder
@@ -151,7 +156,7 @@ class Config(RunSettings):
         Raises:
             InvalidValueError: they are no sources, or there is a folder as well.
         """
-        own, where = self.encoders[name], f"encoders.{name}"
+        own, where = self.wanted[name], f"encoders.{name}"
         names: tuple[str, ...] = coerce(tuple[str, ...], own.get(SOURCES, ()), f"{where}.{SOURCES}")
         weights: dict[str, float] = coerce(dict[str, float], own.get(WEIGHTS, {}), f"{where}.{WEIGHTS}")
         if own.get(REAL) and names:

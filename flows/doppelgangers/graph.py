@@ -38,7 +38,7 @@ CONFIG = Config
 
 def title(config: Config) -> str:
     """Return the name of the run."""
-    encoders, seeds = len(config.encoders), len(config.training_seeds)
+    encoders, seeds = len(config.wanted), len(config.training_seeds)
     return f"doppelgangers · {config.dataset.name} · {encoders} encoder{'s'[: encoders != 1]} × {seeds} seed{'s'[: seeds != 1]}"
 
 
@@ -87,7 +87,7 @@ class Study:
     def __init__(self, graph: Graph, config: Config, prepared: str, cwd: Path) -> None:
         self.graph, self.config, self.prepared, self.cwd = graph, config, prepared, cwd
         self._sources: Sources | None = None
-        self.trained = {(name, seed): self._trained(name, seed) for name in config.encoders for seed in config.training_seeds}
+        self.trained = {(name, seed): self._trained(name, seed) for name in config.wanted for seed in config.training_seeds}
 
     def sources(self) -> Sources:
         """Return what makes sources from the dataset's train clips."""
@@ -178,7 +178,7 @@ class Study:
     def measured(self) -> str:
         """Return the folder of the measures of each encoder's sounds, in mel statistics and in the first encoder; empty: not wanted."""
         config = self.config
-        names = [name for name in config.encoders if not (config.real_sounds(name) or config.mixture(name)[0])]
+        names = [name for name in config.wanted if not (config.real_sounds(name) or config.mixture(name)[0])]
         if not config.measured_pairs or not names:
             return ""
         sets = []

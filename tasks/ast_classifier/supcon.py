@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from tasks.contrastive import losses
 from tasks.training.distributed import gather_with_gradient
 
 PAPER_SIZES = (768, 4096, 256)
@@ -30,24 +31,6 @@ class Projection(nn.Module):
         return nn.functional.normalize(self.layers(vectors), dim=1)
 
 
-def supcon_loss(vectors: Tensor, positives: Tensor, temperature: float) -> Tensor:
-    """Return −mean_i Σ_j p_ij log softmax_j(v_i·v_j / τ) over all j ≠ i, with p_ij the same for every positive j of i.
-
-    That is Khosla et al.'s L_out. Anchors without a positive are left out; a batch without any has loss 0.
-
-    Args:
-        vectors: unit vectors [n, d].
-        positives: whether j is a positive of i [n, n], symmetric; the diagonal is not looked at.
-        temperature: τ.
-    """
-    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    wanted = (positives & ~itself).to(vectors.dtype)
-    chances = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf).log_softmax(1).masked_fill(itself, 0.0)
-    number = wanted.sum(1)
-    losses = -(wanted * chances).sum(1) / number.clamp(min=1)
-    return losses.sum() / (number > 0).sum().clamp(min=1)
-
-
 def whole_batch_loss(projection: nn.Module, own: Tensor, positives: Tensor, temperature: float) -> Tensor:
     """Return the loss of the whole batch on every rank, from each rank's encodings of its own part.
 
@@ -58,7 +41,7 @@ def whole_batch_loss(projection: nn.Module, own: Tensor, positives: Tensor, temp
         temperature: τ.
     """
     vectors = projection(gather_with_gradient(own, len(positives)))
-    return supcon_loss(vectors, positives.to(vectors.device), temperature)
+    return losses.supcon(vectors, positives.to(vectors.device), temperature)
 
 
 def positive_pairs(targets: Tensor, groups: Tensor | None = None) -> Tensor:

@@ -29,6 +29,9 @@ class FrontEnd(nn.Module):
         shape: (frames, mels) of a stretch's features.
     """
 
+    offset: float
+    """Added to magnitudes or powers before the logarithm."""
+
     def __init__(self, sample_rate_hz: int, window_samples: int, hop_samples: int, shape: tuple[int, int]) -> None:
         super().__init__()
         self.sample_rate_hz, self.window_samples, self.hop_samples, self.shape = sample_rate_hz, window_samples, hop_samples, shape
@@ -77,6 +80,7 @@ class VGGish(FrontEnd):
 
     window: Tensor
     filters: Tensor
+    offset = VGGISH_OFFSET
 
     def __init__(self, sample_rate_hz: int = VGGISH_HZ) -> None:
         if sample_rate_hz != VGGISH_HZ:

@@ -40,12 +40,40 @@ def align_and_uniform(first: Tensor, second: Tensor, alpha: float = 2.0, t: floa
     return align(one, other, alpha), (uniform(one, t) + uniform(other, t)) / 2
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
-    """Return SimCLR's loss (Chen et al., 2020): each of 2 B views must pick its partner out of the 2 B − 1 others, by cosine / τ."""
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, groups: Tensor | None = None) -> Tensor:
+    """Return SimCLR's loss (Chen et al., 2020): each of 2 B views must pick its partner out of the 2 B − 1 others, by cosine / τ.
+
+    Args:
+        first: embeddings [pairs, d].
+        second: the same of the other views.
+        temperature: τ.
+        groups: number of the group that each pair is of [pairs]; all views of a group are then partners (:func:`supcon`).
+    """
     vectors = functional.normalize(torch.cat([first, second]), dim=1)
+    if groups is not None:
+        both = groups.to(vectors.device).repeat(2)
+        return supcon(vectors, both[:, None] == both, temperature)
     scores = (vectors @ vectors.T / temperature).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(vectors), device=vectors.device).roll(len(first))
     return functional.cross_entropy(scores, partner)
+
+
+def supcon(vectors: Tensor, positives: Tensor, temperature: float) -> Tensor:
+    """Return −mean_i Σ_j p_ij log softmax_j(v_i·v_j / τ) over all j ≠ i, with p_ij the same for every positive j of i.
+
+    That is L_out of Khosla et al. (2020). Anchors without a positive are left out; a batch without any has loss 0.
+
+    Args:
+        vectors: unit vectors [n, d].
+        positives: whether j is a positive of i [n, n], symmetric; the diagonal is not looked at.
+        temperature: τ.
+    """
+    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    wanted = (positives & ~itself).to(vectors.dtype)
+    chances = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf).log_softmax(1).masked_fill(itself, 0.0)
+    number = wanted.sum(1)
+    losses = -(wanted * chances).sum(1) / number.clamp(min=1)
+    return losses.sum() / (number > 0).sum().clamp(min=1)
 
 
 def vicreg(first: Tensor, second: Tensor, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0) -> Tensor:
@@ -83,5 +111,5 @@ def relative_spread(vectors: Tensor) -> float:
     return float(normal.std(0, correction=0).mean() * math.sqrt(normal.shape[1]))
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Embeddings of the first and second views, both [pairs, d] → the loss."""
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Embeddings of the first and second views, both [pairs, d], and the pairs' groups where they have some [pairs] → the loss."""

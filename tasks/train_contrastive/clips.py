@@ -24,6 +24,7 @@ class Clip:
 
     clip_id: str
     path: Path
+    label: str = ""
 
 
 @dataclass
@@ -60,7 +61,7 @@ def find(request: Request, context: Context) -> Clips:
     if request.clips:
         table = manifest.accepted(manifest.read(context.resolve(request.clips)))
         manifest.require_train(table, "train_contrastive.clips")
-        there = [Clip(row.clip_id, context.resolve(row.path)) for row in table.sort_values("clip_id").itertuples()]
+        there = [Clip(row.clip_id, context.resolve(row.path), row.label) for row in table.sort_values("clip_id").itertuples()]
         ids = sorted({*table["clip_id"], *(parent for parents in table["parents"] for parent in parents)})
     else:
         folder = Path(request.folder)

@@ -51,6 +51,10 @@ class Passes:
         places = range(self.trained, len(self.names)) if self.trained < len(self.names) else range(self.trained)
         return list(places[batch * pairs : (batch + 1) * pairs])
 
+    def groups(self, keys: list[int]) -> Tensor | None:
+        """Return the number of the group that each pair is of [pairs]; None: every pair stands for itself."""
+        return None
+
     def identity(self, key: int) -> str:
         """Return what a pair's random choices hang on, besides the seed."""
         turn, place = divmod(key, len(self.names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -114,17 +114,17 @@ def optimizer(plan: Plan, parameters: Iterable[Tensor]) -> torch.optim.Optimizer
 
 
 def loss(settings: Settings) -> losses.Loss:
-    """Return the loss of two views' embeddings."""
+    """Return the loss of two views' embeddings; only ``nt_xent`` looks at the pairs' groups."""
+    pairwise: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "vicreg": partial(losses.vicreg, **dict(zip(("invariance", "variance", "covariance"), settings.vicreg_weights, strict=True))),
+        "barlow": partial(losses.barlow, off_diagonal=settings.barlow_off_diagonal),
+        "align_uniform": partial(_weighed, settings),
+    }
     if settings.loss == "nt_xent":
-        return partial(losses.nt_xent, temperature=settings.temperature)
-    if settings.loss == "vicreg":
-        invariance, variance, covariance = settings.vicreg_weights
-        return partial(losses.vicreg, invariance=invariance, variance=variance, covariance=covariance)
-    if settings.loss == "barlow":
-        return partial(losses.barlow, off_diagonal=settings.barlow_off_diagonal)
+        return lambda first, second, groups: losses.nt_xent(first, second, settings.temperature, groups)
+    return lambda first, second, groups: pairwise[settings.loss](first, second)
 
-    def weighed(first: Tensor, second: Tensor) -> Tensor:
-        close, even = losses.align_and_uniform(first, second, settings.align_alpha, settings.uniform_t)
-        return settings.align_weight * close + settings.uniform_weight * even
 
-    return weighed
+def _weighed(settings: Settings, first: Tensor, second: Tensor) -> Tensor:
+    close, even = losses.align_and_uniform(first, second, settings.align_alpha, settings.uniform_t)
+    return settings.align_weight * close + settings.uniform_weight * even

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core import audio
 from core.context import Context
@@ -39,6 +41,9 @@ class Source(Protocol):
     def views(self, keys: list[int]) -> Views:
         """Return the views of pairs."""
 
+    def groups(self, keys: list[int]) -> Tensor | None:
+        """Return the number of the group that each pair is of [pairs]; None: every pair stands for itself."""
+
     def identity(self, key: int) -> str:
         """Return what a pair's random choices hang on, besides the seed."""
 
@@ -68,6 +73,10 @@ class Synthesised:
         """See :class:`Source`."""
         return stream(self.seed, RANK, batch, pairs, part="val")
 
+    def groups(self, keys: list[int]) -> Tensor | None:
+        """See :class:`Source`."""
+        return None
+
     def identity(self, key: int) -> str:
         """See :class:`Source`."""
         return str(key)
@@ -94,6 +103,9 @@ SYNTHESISED = (
 class Recorded(Passes):
     """Two views of real clips, every clip once a pass, in an order of each pass's own.
 
+    The views are of one clip, or with ``positives=label`` of two clips of one label: the second of those that are trained on, or looked
+    at, together with the first; where the label has no other clip there, of the same one.
+
     Args:
         found: the clips.
         settings: views and split.
@@ -107,6 +119,8 @@ class Recorded(Passes):
         wanted = max(1, min(len(ordered), round(settings.train_fraction * len(ordered))))
         self.train, self.rest = ordered[:wanted], ordered[wanted:]
         self.all, self.found, self.clips, self.digest = ordered, found, wanted, found.digest
+        self.labels = sorted({clip.label for clip in ordered})
+        self.of_label = [_by_label(part) for part in (self.train, self.rest)]
         if not self.rest:
             context.log(
                 f"train_fraction {settings.train_fraction} of {len(ordered)} clips leaves none to look at; looking at training clips"
@@ -115,14 +129,33 @@ class Recorded(Passes):
 
     def views(self, keys: list[int]) -> Views:
         """See :class:`Source`."""
-        drawn = [self._two(self.all[key % len(self.all)], generator(self.seed, "stretch", self.identity(key))) for key in keys]
+        drawn = [self._two(key % len(self.all), self.identity(key)) for key in keys]
         first, second = (torch.from_numpy(np.stack([pair[view] for pair in drawn])) for view in (0, 1))
         return Views(first, second)
 
-    def _two(self, clip: Clip, rng: np.random.Generator) -> tuple[audio.Samples, audio.Samples]:
-        settings = self.settings
+    def groups(self, keys: list[int]) -> Tensor | None:
+        """See :class:`Source`."""
+        if self.settings.positives == "clip":
+            return None
+        return torch.tensor([self.labels.index(self.all[key % len(self.all)].label) for key in keys])
+
+    def _two(self, place: int, identity: str) -> tuple[audio.Samples, audio.Samples]:
+        settings, clip, rng = self.settings, self.all[place], generator(self.seed, "stretch", identity)
         samples = round(settings.duration_s * settings.sample_rate_hz)
-        return two_views(self.found.read(clip), samples, settings.layers, settings.temporal_jitter, rng)
+        if settings.positives == "clip":
+            return two_views(self.found.read(clip), samples, settings.layers, settings.temporal_jitter, rng)
+        alike = self.of_label[place >= len(self.train)][clip.label]
+        others = [one for one in alike if one.clip_id != clip.clip_id] or alike
+        twin = others[int(rng.integers(len(others)))]
+        first, second = (two_views(self.found.read(one), samples, settings.layers, False, rng)[0] for one in (clip, twin))
+        return first, second
+
+
+def _by_label(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    found: dict[str, list[Clip]] = {}
+    for clip in clips:
+        found.setdefault(clip.label, []).append(clip)
+    return found
 
 
 def two_views(

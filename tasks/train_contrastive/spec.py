@@ -47,8 +47,12 @@ class Settings:
     """Real sounds: each view is a stretch of its own."""
     layers: int = 1
     """Real sounds: a view is the sum of so many stretches of one clip, scaled to a peak of 1."""
-    transform: Literal["none", "audiomentations", "masking", "specaugment"] = "none"
-    """What each view goes through, synthesised or real: five alterations of the waveform, or one of two ways to mask the spectrogram.
+    positives: Literal["clip", "label"] = "clip"
+    """``clip``: two stretches of one real clip are a pair. ``label``: stretches of two clips of one label, and all views of a label belong
+    together (supervised contrastive learning, Khosla et al., 2020); for ``clips`` with labels, and nt_xent."""
+    transform: Literal["none", "audiomentations", "masking", "specaugment", "recording"] = "none"
+    """What each view goes through, synthesised or real: five alterations of the waveform, one of two ways to mask the spectrogram, or
+    another level, response and noise floor with small masks (``recording``, for vggish).
     The published default is audiomentations for both; it is off here, since with it the pairs do not differ by delta alone."""
     impulse_responses: str = external_path(default="")
     """Folder of sound files that audiomentations convolves with; empty: without that alteration."""
@@ -160,6 +164,12 @@ class Settings:
             raise InvalidValueError(
                 "a pair alone has nothing to be unlike", where=f"{where}.batch_pairs", allowed="0, or 2 or more", received=1
             )
+        if self.transform == "recording" and self.front_end != "vggish":
+            raise InvalidValueError("needs magnitudes", where=f"{where}.front_end", allowed="vggish", received=self.front_end)
+        if self.positives == "label" and self.loss != "nt_xent":
+            raise InvalidValueError(
+                "needs several positives", where=f"{where}.loss", allowed="nt_xent with positives=label", received=self.loss
+            )
         if self.impulse_responses and self.transform != "audiomentations":
             hint = "they are one of the alterations of transform=audiomentations"
             raise InvalidValueError(
@@ -188,6 +198,9 @@ class Request:
         sources = [source for source in (self.clips, self.folder, self.pairs) if source]
         if len(sources) > 1:
             raise InvalidValueError("one source", where="train_contrastive", allowed="clips, folder or pairs", received=sources)
+        if self.settings.positives == "label" and not self.clips:
+            received, hint = self.folder or self.pairs or "synthesised pairs", "name sources in the flow, or give clips with labels"
+            raise InvalidValueError("no labels", where="train_contrastive.positives", allowed="clips", received=received, hint=hint)
         real = bool(self.clips or self.folder)
         if not real and (self.settings.temporal_jitter or self.settings.layers > 1):
             hint = "synthesised views differ by delta; give clips or folder"

@@ -18,7 +18,7 @@ from core.errors import InvalidValueError
 from tasks.contrastive import encoder as encoders
 from tasks.contrastive import losses
 from tasks.contrastive.encoder import Encoder
-from tasks.train_contrastive import recipe, transforms
+from tasks.train_contrastive import recipe, recording, transforms
 from tasks.train_contrastive.passes import Views
 from tasks.train_contrastive.recipe import Plan
 from tasks.train_contrastive.sources import Source, generator
@@ -97,7 +97,8 @@ class Trainee:
         step = len(self.loop.losses)
         began = time.monotonic()
         start, stop = bounds(self.plan.batch_pairs)
-        keys = self.source.keys(step, self.plan.batch_pairs)[start:stop]
+        whole = self.source.keys(step, self.plan.batch_pairs)
+        keys = whole[start:stop]
         views = self.source.views(keys)
         if self.context.device == "cuda":
             torch.cuda.synchronize()
@@ -105,7 +106,7 @@ class Trainee:
         first, second = (self._gathered(part) for part in self.embeddings(views, keys))
         with torch.no_grad():
             self._record(views, len(keys), first, second)
-        loss: Tensor = self.loss_of(self.trained["head"](first), self.trained["head"](second))
+        loss: Tensor = self.loss_of(self.trained["head"](first), self.trained["head"](second), self.source.groups(whole))
         return loss
 
     def embeddings(self, views: Views, keys: list[int]) -> tuple[Tensor, Tensor]:
@@ -120,7 +121,9 @@ class Trainee:
                 sounds = transforms.alter_waveforms(sounds, settings.sample_rate_hz, self.responses, generators)
             with torch.no_grad():
                 features = self.encoder.features(sounds)
-            if settings.transform in ("masking", "specaugment"):
+            if settings.transform == "recording":
+                features = recording.recorded_anew(features, self.encoder.features.offset, generators)
+            if settings.transform in transforms.MASKS:
                 features = transforms.mask(features, settings.transform, generators)
             with self._number_format():
                 found.append(self.encoder.network(features))

@@ -23,6 +23,10 @@ HIGH_PASS_HZ, LOW_PASS_HZ = (20.0, 800.0), (1200.0, 8000.0)
 MOST_SEMITONES, MOST_SHIFT = 2.0, 0.25
 FFT, HOP = 512, 128
 """Of the phase vocoder."""
+MASKS: dict[str, tuple[list[int], list[int], float]] = {
+    "masking": ([40], [40], 0.2), "specaugment": ([20] * 2, [40] * 4, 0.4), "recording": ([10], [20], 1.0),
+}  # fmt: skip
+"""Widest masks in mels and in frames by transform, and the largest share of the frames that one covers."""
 
 
 def impulse_responses(folder: str, sample_rate_hz: int) -> list[audio.Samples]:
@@ -115,11 +119,12 @@ def mask(features: Tensor, kind: str, generators: Sequence[np.random.Generator])
     Args:
         features: not changed.
         kind: ``masking``: one mask of up to 40 mels and one of up to 40 frames, but no more than 0.2 of them. ``specaugment`` (Park et al.,
-            2019): 2 masks of up to 20 mels and 4 of up to 40 frames, but no more than 0.4 of them.
+            2019): 2 masks of up to 20 mels and 4 of up to 40 frames, but no more than 0.4 of them. ``recording``: one of up to 10 mels and
+            one of up to 20 frames.
         generators: one for each pair.
     """
-    mels, frames = ([40], [40]) if kind == "masking" else ([20] * 2, [40] * 4)
-    share, found = (0.2 if kind == "masking" else 0.4), features.clone()
+    mels, frames, share = MASKS[kind]
+    found = features.clone()
     for item, rng in zip(found, generators, strict=True):
         mean = float(item.mean())
         for axis, widths, most in ((-1, mels, 1.0), (-2, frames, share)):

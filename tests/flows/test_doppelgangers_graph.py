@@ -198,6 +198,18 @@ def test_an_encoder_is_trained_on_any_mixture_of_sources_made_from_the_train_cli
     assert not [step for step in steps(tmp_path)[0].graph if step.stage.name in ("mix_clips", "spatialise", "render_presets")]
 
 
+def test_twins_by_name_are_sounds_of_the_projects_own_with_nothing_of_the_dataset_in_them(tmp_path):
+    plan, _, _ = steps(tmp_path, "preset=named")
+    (training,) = [step.request for step in plan.graph if step.stage.name == "train_contrastive"]
+    assert training.settings.positives == "label" and training.settings.transform == "recording" and not training.folder
+    mixture = plan.graph[training.clips].request
+    (sounds,) = mixture.sources
+    made = plan.graph[sounds.folders[0]]
+    assert made.stage.name == "synthesize_captioned" and made.request.settings.named_share == 1.0
+    with pytest.raises(InvalidValueError, match="empty"):
+        steps(tmp_path, "encoders.doppelgangers=null", "baselines=[]")
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

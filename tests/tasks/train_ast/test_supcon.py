@@ -8,7 +8,8 @@ import torch
 from core import audio, manifest
 from tasks.ast_classifier import clips, training
 from tasks.ast_classifier.recipe import contrastive_recipe
-from tasks.ast_classifier.supcon import Projection, draw_views, positive_pairs, supcon_loss
+from tasks.ast_classifier.supcon import Projection, draw_views, positive_pairs
+from tasks.contrastive.losses import supcon as supcon_loss
 from tasks.train_ast.spec import Settings
 from tests.tasks.train_ast.sounds import dataset, sound, train
 

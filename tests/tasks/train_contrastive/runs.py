@@ -28,13 +28,17 @@ def tone(frequency_hz, seconds, rate_hz=16000):
     return (0.3 * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate_hz)) / rate_hz)).astype(np.float32)
 
 
-def recordings(root, folder="stages/stratify/aa", lengths=(0.2, 1.0, 1.5, 2.0, 3.1), split="train", rate_hz=16000):
-    """Write clips of several lengths, shorter than a view, just as long, and longer, and their manifest."""
+def recordings(root, folder="stages/stratify/aa", lengths=(0.2, 1.0, 1.5, 2.0, 3.1), split="train", rate_hz=16000, labels=("tone",)):
+    """Write clips of several lengths, shorter than a view, just as long, and longer, and their manifest; the labels take turns."""
     rows = []
     for number, seconds in enumerate(lengths):
         path = f"{folder}/audio/{number}.wav"
         audio.write(root / path, tone(200 + 150 * number, seconds, rate_hz), rate_hz)
         name = manifest.clip_id(folder, number)
-        rows.append(manifest.row(name, path, "gold", label="tone", split=split, duration_s=seconds, parents=["gold" + str(number)]))
+        rows.append(
+            manifest.row(
+                name, path, "gold", label=labels[number % len(labels)], split=split, duration_s=seconds, parents=["gold" + str(number)]
+            )
+        )
     manifest.write(root / folder, manifest.frame(rows))
     return rows

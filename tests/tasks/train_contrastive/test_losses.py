@@ -73,6 +73,21 @@ def test_nt_xent():
     assert ours(losses.nt_xent, first, second, temperature=0.2) == pytest.approx(total / 10, rel=1e-10)
 
 
+def test_nt_xent_of_groups_is_the_mean_over_all_partners_and_plain_nt_xent_where_every_pair_is_alone():
+    first, second = views(4)
+    vectors, group = unit(np.concatenate([first, second])), [0, 1, 0, 2, 0, 1, 0, 2]
+    terms = []
+    for i in range(8):
+        others = [j for j in range(8) if j != i]
+        total = sum(math.exp(vectors[i] @ vectors[j] / 0.3) for j in others)
+        partners = [j for j in others if group[j] == group[i]]
+        terms.append(-np.mean([math.log(math.exp(vectors[i] @ vectors[j] / 0.3) / total) for j in partners]))
+    found = ours(losses.nt_xent, first, second, temperature=0.3, groups=torch.tensor([0, 1, 0, 2]))
+    assert found == pytest.approx(np.mean(terms), rel=1e-12)
+    alone = ours(losses.nt_xent, first, second, temperature=0.3, groups=torch.arange(4))
+    assert alone == pytest.approx(ours(losses.nt_xent, first, second, temperature=0.3), rel=1e-12)
+
+
 def test_vicreg():
     first, second = views(6, 4)
     apart = np.mean((first - second) ** 2)

@@ -57,6 +57,35 @@ def test_real_clips_short_or_long_give_views_and_every_clip_comes_once_a_pass(tm
     assert torch.equal(source.views(passes[1][2:3]).second[0], source.views(passes[1]).second[2]), "no batch changes a pair"
 
 
+def test_with_labels_the_second_view_is_of_another_clip_of_the_label_trained_on_or_looked_at_like_the_first(tmp_path):
+    recordings(tmp_path, lengths=(1.0,) * 12, labels=("dog", "rain", "dog"))
+    settings = Settings(train_fraction=0.5, positives="label", loss="nt_xent")
+    source = open_source(Request(seed=1, clips="stages/stratify/aa", settings=settings), context_for(tmp_path, "source"))
+    sounds = {one.clip_id: torch.from_numpy(source.found.read(one)) for one in source.all}
+    seen = set()
+    for keys in [source.keys(step, 6) for step in range(8)] + [source.held_out(0, 6)]:
+        views = source.views(keys)
+        for key, first, second in zip(keys, views.first, views.second, strict=True):
+            clip = source.all[key % 12]
+            part = source.train if clip in source.train else source.rest
+            twin = next(one for one in source.all if torch.equal(sounds[one.clip_id], second))
+            assert torch.equal(first, sounds[clip.clip_id]) and twin.label == clip.label and twin in part
+            assert twin != clip or [one.label for one in part].count(clip.label) == 1
+            seen.add((clip.clip_id, twin.clip_id))
+        assert source.groups(keys).tolist() == [["dog", "rain"].index(source.all[key % 12].label) for key in keys]
+    assert len(seen) > 12, "the twin is drawn anew in each pass"
+    assert recorded(tmp_path).groups([0, 1]) is None and Synthesised(Settings(), 1, "cpu").groups([0]) is None
+
+
+def test_labels_need_clips_that_have_some_and_a_loss_of_several_positives():
+    with pytest.raises(InvalidValueError, match=r"train_contrastive\.positives: no labels"):
+        Request(settings=Settings(positives="label", loss="nt_xent"))
+    with pytest.raises(InvalidValueError, match=r"train_contrastive\.loss: needs several positives; allowed: nt_xent"):
+        Settings(positives="label")
+    with pytest.raises(InvalidValueError, match="needs magnitudes"):
+        Settings(transform="recording", front_end="simple")
+
+
 def test_views_are_stretches_of_the_clip():
     sound = np.arange(1, 50_001, dtype=np.float32)
     rng = np.random.default_rng(0)

@@ -109,7 +109,24 @@ def test_other_losses_and_optimisers_train_too(tmp_path, options):
     assert not [name for name in torch.load(output / "model.pt", weights_only=True)["state"] if "head" in name], "no projection is kept"
 
 
-@pytest.mark.parametrize("transform", ["audiomentations", "masking", "specaugment"])
+def test_sounds_of_one_label_come_to_lie_together(tmp_path):
+    recordings(tmp_path, lengths=(1.2,) * 24, labels=("low", "middle", "high"))  # 24 tones; every third one has the same label
+    result, output = train(
+        tmp_path,
+        clips="stages/stratify/aa",
+        positives="label",
+        loss="nt_xent",
+        temperature=0.2,
+        transform="recording",
+        epochs=30,
+        width=8,
+        dimensions=32,
+    )
+    curve = [value for _, value in json.loads((output / "curves.json").read_text())["loss"]]
+    assert np.mean(curve[-5:]) < np.mean(curve[:5]) - 0.2 and result.clips == 18 and not result.collapsed
+
+
+@pytest.mark.parametrize("transform", ["audiomentations", "masking", "specaugment", "recording"])
 def test_transforms_change_what_is_seen(tmp_path, transform):
     plain, altered = (train(tmp_path, name, epochs=1, transform=name)[0] for name in ("none", transform))
     assert altered.loss != plain.loss and np.isfinite(altered.loss)
