@@ -119,6 +119,8 @@ class Retrieval:
     """Table of the pool's clips, relative to ``root``."""
     presets: str = ""
     """One of ``presets``, whose sounds are the pool."""
+    sounds: synthesize_captioned.Settings | None = None
+    """The project's own sounds, made after these settings, are the pool; without them those of ``pretraining``."""
     retrieve: retrieve.Settings = field(default_factory=retrieve.Settings)
     """How many, and by what they are found."""
 
@@ -277,9 +279,9 @@ class SourceSettings:
             if presets and presets not in self.presets:
                 raise InvalidValueError("no such presets", where=where, received=presets, hint=nearest(presets, self.presets))
         for name, retrieval in self.retrievals.items():
-            if retrieval.root and retrieval.presets:
-                received = [retrieval.root, retrieval.presets]
-                raise InvalidValueError("two pools", where=f"retrievals.{name}", allowed="root or presets", received=received)
+            named = [key for key in ("root", "presets", "sounds") if getattr(retrieval, key)]
+            if len(named) > 1:
+                raise InvalidValueError("two pools", where=f"retrievals.{name}", allowed="root, presets or sounds", received=named)
         if BASE in self.models:
             raise InvalidValueError("name taken", where=f"models.{BASE}", allowed="another name", received=BASE)
         for name in self.models:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.graph import Graph
 from flows.datasets import Dataset, prepared_dataset
-from flows.source_settings import BASE, GOLD, SOUNDS, Generator, Model, SourceSettings
+from flows.source_settings import BASE, GOLD, SOUNDS, Generator, Model, Retrieval, SourceSettings
 from tasks.align_text_to_audio import spec as align_text_to_audio
 from tasks.augment import spec as augment
 from tasks.caption import spec as caption
@@ -182,7 +182,7 @@ class Sources:
     def _retrieved(self, name: str) -> tuple[str, str]:
         """Return the folders of what is retrieved for the gold clips, and of the pool that it comes from."""
         retrieval = self.settings.retrievals[name]
-        pool = self.presets(retrieval.presets) if retrieval.presets else self._pool(retrieval.root, retrieval.csv, name)
+        pool = self.presets(retrieval.presets) if retrieval.presets else self._pool(retrieval, name)
         by = retrieval.retrieve.by
         request = retrieve.Request(
             clips=self.gold, pool=pool, evaluation=self.prepared, checkpoint=self.clap() if by in ("audio", "label_text") else "",
@@ -230,11 +230,14 @@ class Sources:
         request = spatialise.Request(clips=self.gold, catalogue=catalogue, shards=self.shards, settings=settings.spatialise)
         return self._add("spatialise", request, f"spatialise {name}")
 
-    def _pool(self, root: str, csv: str, name: str) -> str:
-        if not root:
+    def _pool(self, retrieval: Retrieval, name: str) -> str:
+        if retrieval.sounds:
+            made = synthesize_captioned.Request(settings=retrieval.sounds)
+            return self.graph.add("synthesize_captioned", made, f"synthesize_captioned {name}").output
+        if not retrieval.root:
             return self.pretraining()
-        settings = prepare.Settings(val_share=0.0, test_share=0.0)
-        return self.graph.add("prepare", prepare.Request(csv=csv, root=root, settings=settings), f"prepare pool {name}").output
+        request = prepare.Request(csv=retrieval.csv, root=retrieval.root, settings=prepare.Settings(val_share=0.0, test_share=0.0))
+        return self.graph.add("prepare", request, f"prepare pool {name}").output
 
     def _generated(self, name: str, generator: Generator) -> Rounds:
         """Generate, filter, and do so again with revised captions for what was rejected, as often as the generator says."""

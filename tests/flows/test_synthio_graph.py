@@ -219,11 +219,23 @@ def test_rendered_presets_are_a_pool_and_may_teach_the_base_model(tmp_path):
     assert base.pretraining == captions.output
 
 
+def test_a_retrieval_may_have_sounds_of_its_own_that_the_base_model_does_not_learn(tmp_path):
+    arms = "arms=[{name: gold only, sources: [gold]}, {name: more, sources: [gold, more, synthio]}]"
+    words = [arms, "draw_seed=[0,1]", "retrievals.more={sounds: {count: 90, duration_s: 5.0, named_share: 1.0}, retrieve: {by: words}}"]
+    plan, _ = steps(tmp_path, *words)
+    own, taught = [step for step in plan.graph if step.stage.name == "synthesize_captioned"]
+    own, taught = (own, taught) if own.label.endswith("more") else (taught, own)
+    assert own.request.settings.count == 90 and taught.request.settings.count == 600
+    assert [step.request.pool for step in plan.graph if step.stage.name == "retrieve"] == [own.output] * 2, "one pool for both draws"
+    assert {step.request.pretraining for step in plan.graph if step.stage.name == "train_text_to_audio"} == {taught.output}
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [
         ("pretrain_on=dx", "no such presets"), ("retrievals.presets.presets=dx", "no such presets"),
-        ("retrievals.presets.root=.", "two pools"), ("presets.dexed.render_presets.split=test", "no training sounds"),
+        ("retrievals.presets.root=.", "two pools"), ("retrievals.presets.sounds.count=9", "two pools"),
+        ("presets.dexed.render_presets.split=test", "no training sounds"),
         ("presets.dexed.render_presets.plugin=nowhere.vst3", "no such file"),
         ("presets.dexed.render_presets.presets=.", "no training sounds"),
     ],
