@@ -122,15 +122,16 @@ def _trainings(encoders: Sequence[Encoder], request: Request, context: Context) 
             if lines:
                 points = {seed: [(step, value) for step, value in line] for seed, line in lines.items()}
                 charts.append((trusted(pictures.curves(points, "step", name)), title))
-        pairs = []
-        for first in sorted((folders[0] / "pairs").glob("*-first.flac"))[: request.settings.max_pairs]:
+        pairs, written = [], folders[0] / "pairs"
+        told = [pair["told"] for pair in json.loads((written / "pairs.json").read_text(encoding="utf-8"))] if written.is_dir() else []
+        for what, first in list(zip(told, sorted(written.glob("*-first.flac")), strict=True))[: request.settings.max_pairs]:
             names = []
             for view in ("first", "second"):
                 name = f"pairs/{place:02d}-{first.name.replace('first', view)}"
                 (context.output / "pairs").mkdir(exist_ok=True)
                 shutil.copyfile(first.with_name(first.name.replace("first", view)), context.output / name)
                 names.append(name)
-            pairs.append(names)
+            pairs.append((what, *names))
         shown.append({"name": encoder.name, "about": about, "charts": charts, "pairs": pairs})
     return shown
 

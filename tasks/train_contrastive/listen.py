@@ -34,7 +34,11 @@ def write_pairs(source: Source, keys: list[int], front_end: FrontEnd, sample_rat
 def _about(source: Source, keys: list[int], views: Views) -> list[dict[str, Any]]:
     parameters = views.parameters or {}
     return [
-        {"pair": source.identity(key), **{name: [round(float(value), 6) for value in part[row]] for name, part in parameters.items()}}
+        {
+            "pair": source.identity(key),
+            "told": source.told(key),
+            **{name: [round(float(value), 6) for value in part[row]] for name, part in parameters.items()},
+        }
         for row, key in enumerate(keys)
     ]
 

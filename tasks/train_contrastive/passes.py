@@ -55,6 +55,10 @@ class Passes:
         """Return the number of the group that each pair is of [pairs]; None: every pair stands for itself."""
         return None
 
+    def told(self, key: int) -> str:
+        """Say in words what a pair is."""
+        return "one sound, perturbed twice"
+
     def identity(self, key: int) -> str:
         """Return what a pair's random choices hang on, besides the seed."""
         turn, place = divmod(key, len(self.names))

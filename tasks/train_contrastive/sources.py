@@ -44,6 +44,9 @@ class Source(Protocol):
     def groups(self, keys: list[int]) -> Tensor | None:
         """Return the number of the group that each pair is of [pairs]; None: every pair stands for itself."""
 
+    def told(self, key: int) -> str:
+        """Say in words what a pair is."""
+
     def identity(self, key: int) -> str:
         """Return what a pair's random choices hang on, besides the seed."""
 
@@ -76,6 +79,10 @@ class Synthesised:
     def groups(self, keys: list[int]) -> Tensor | None:
         """See :class:`Source`."""
         return None
+
+    def told(self, key: int) -> str:
+        """See :class:`Source`."""
+        return "one sound, perturbed twice"
 
     def identity(self, key: int) -> str:
         """See :class:`Source`."""
@@ -138,6 +145,12 @@ class Recorded(Passes):
         if self.settings.positives == "clip":
             return None
         return torch.tensor([self.labels.index(self.all[key % len(self.all)].label) for key in keys])
+
+    def told(self, key: int) -> str:
+        """See :class:`Source`."""
+        if self.settings.positives == "clip":
+            return "two views of one clip"
+        return f"two clips of {self.all[key % len(self.all)].label.replace('_', ' ')}"
 
     def _two(self, place: int, identity: str) -> tuple[audio.Samples, audio.Samples]:
         settings, clip, rng = self.settings, self.all[place], generator(self.seed, "stretch", identity)

@@ -32,6 +32,8 @@ def probed(root, name, values, val=0.5, heard=0, folds=FOLDS):
 def trained(root, name, collapsed=False, clips=0, **settings):
     folder = root / "stages/train_contrastive" / name
     (folder / "pairs").mkdir(parents=True)
+    told = [{"pair": str(number), "told": f"two clips of rain {number}"} for number in range(3)]
+    (folder / "pairs/pairs.json").write_text(json.dumps(told))
     about = {"weights": 1000, "steps": 20, "pairs": 160, "align": 0.5, "uniform": -2.0, "saturation": 0.2, "collapsed": collapsed,
              "clips": clips, "settings": {"synth": "voice", "delta": 0.25, **settings}}  # fmt: skip
     (folder / "training.json").write_text(json.dumps(about))
@@ -81,6 +83,7 @@ def test_page_and_tables_hold_the_finding_and_escape_what_is_hostile(study):
     assert "twins: 81.0 % accuracy under the probe linear" in result.headline and "Against mel, 70.0 %: +11.0 points" in result.headline
     assert HOSTILE not in page and "&lt;script&gt;" in page and "./run.sh doppelgangers" in page and page.count("<audio") == 6
     assert all((output / "pairs" / f"00-{number:02d}-{view}.flac").is_file() for number in range(3) for view in ("first", "second"))
+    assert "pair 3: two clips of rain 2" in (output / "index.html").read_text()
     assert result.scores["twins, linear"] == pytest.approx(0.81) and "chance" in result.table and result.metric == "accuracy"
     rows = json.loads((output / "scores.json").read_text())
     assert [row["encoder"] for row in rows] == ["twins", "random", "mel", "chance"] * 2 and rows[2]["delta1"] == "–"

@@ -72,8 +72,12 @@ def test_with_labels_the_second_view_is_of_another_clip_of_the_label_trained_on_
             assert torch.equal(first, sounds[clip.clip_id]) and twin.label == clip.label and twin in part
             assert twin != clip or [one.label for one in part].count(clip.label) == 1
             seen.add((clip.clip_id, twin.clip_id))
+        assert source.told(keys[0]) == f"two clips of {source.all[keys[0] % 12].label}"
         assert source.groups(keys).tolist() == [["dog", "rain"].index(source.all[key % 12].label) for key in keys]
     assert len(seen) > 12, "the twin is drawn anew in each pass"
+    assert (
+        recorded(tmp_path).told(0) == "two views of one clip" and Synthesised(Settings(), 1, "cpu").told(0) == "one sound, perturbed twice"
+    )
     assert recorded(tmp_path).groups([0, 1]) is None and Synthesised(Settings(), 1, "cpu").groups([0]) is None
 
 
