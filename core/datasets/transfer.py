@@ -1,7 +1,7 @@
 """Sends a version to another place and fetches one, resumably. Runs in ``envs/exchange``: ``python -m core.datasets.transfer``.
 
 Data go first, ``version.json`` last: a place without it holds no version. Until then ``.synthloom-plan`` there
-lists what shall arrive, and ``.synthloom-sent`` what has.
+lists what shall arrive, and ``.synthloom-sent`` what has, twice: a kill while one is written leaves the other.
 The request comes as one line of JSON on stdin, whose end ends this program; lines of JSON on stdout say how far it is and how it ended.
 """
 
@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from core.datasets.remotes import AT_ONCE, Remote, open_remote
 from core.errors import InvalidValueError, SynthloomError
 from core.redact import redactor
 
-PLAN, SENT = ".synthloom-plan", ".synthloom-sent"
-SPECIAL = (listing.VERSION_FILE, listing.LISTING, PLAN, SENT)
+PLAN, SENT = ".synthloom-plan", (".synthloom-sent", ".synthloom-sent-again")
+SPECIAL = (listing.VERSION_FILE, listing.LISTING, PLAN, *SENT)
 BATCH_FILES, BATCH_BYTES = 64, 256 << 20
 """So much is sent at most before the list of what has arrived is written again: what a kill costs."""
 MAX_VERSION, MAX_LISTING = 64 << 20, 1 << 30
@@ -71,28 +71,34 @@ def push(folder: Path, remote: Remote, where: str, report: Report) -> dict[str, 
     wanted = [entry for entry in data if before.arrived.get(entry.path) != entry or before.sizes.get(entry.path) != entry.size]
     if before.text == text and not wanted and PLAN not in before.sizes:
         return {"sent": 0, "passed_over": total, "removed": 0, "bytes": 0}
-    _begin(remote, entries, before)
-    arrived = {path: entry for path, entry in before.arrived.items() if entry not in wanted and path != listing.VERSION_FILE}
+    # What is about to be overwritten counts as missing from the start: a kill in between must not leave a digest that no longer holds.
+    missing = {listing.VERSION_FILE, *(entry.path for entry in wanted)}
+    arrived = {path: entry for path, entry in before.arrived.items() if path not in missing}
+    _begin(remote, entries, before, arrived)
     done = len(data) - len(wanted)
     for batch in _batches(wanted):
         arrived |= {entry.path: entry for entry in batch}
-        remote.send([(folder / entry.path, entry.path) for entry in batch], {SENT: listing.render(arrived.values()).encode()})
+        remote.send([(folder / entry.path, entry.path) for entry in batch], _note(arrived.values()))
         done += len(batch)
         report(done, total)
     stale = sorted((before.ours & before.sizes.keys()) - {entry.path for entry in entries} - {*SPECIAL})
     remote.send([(folder / listing.LISTING, listing.LISTING)], {})
     remote.send([(folder / listing.VERSION_FILE, listing.VERSION_FILE)], {})
-    remote.remove([*stale, *[name for name in (SENT, PLAN) if name in remote.sizes()]])
+    remote.remove([*stale, *[name for name in (*SENT, PLAN) if name in remote.sizes()]])
     report(total, total)
     return {"sent": len(wanted) + 2, "passed_over": len(data) - len(wanted), "removed": len(stale), "bytes": sum(e.size for e in wanted)}
 
 
-def _begin(remote: Remote, entries: list[Entry], before: _Before) -> None:
+def _begin(remote: Remote, entries: list[Entry], before: _Before, arrived: dict[str, Entry]) -> None:
     """Write down what is about to be sent; from now on the place holds no version, until all of the new one is there."""
     plan = {name: Entry(name, 0, "0" * 64) for name in before.ours - {*SPECIAL}} | {entry.path: entry for entry in entries}
-    kept = [entry for path, entry in before.arrived.items() if path != listing.VERSION_FILE]
-    remote.send([], {PLAN: listing.render(plan.values()).encode(), SENT: listing.render(kept).encode()})
+    remote.send([], {PLAN: listing.render(plan.values()).encode(), **_note(arrived.values())})
     remote.remove([name for name in (listing.VERSION_FILE, listing.LISTING) if name in before.sizes])
+
+
+def _note(arrived: Iterable[Entry]) -> dict[str, bytes]:
+    """Return the lists of what has arrived. Not every place can exchange a file at once, so the second is written after the first."""
+    return dict.fromkeys(SENT, listing.render(arrived).encode())
 
 
 def _look_before(remote: Remote, where: str) -> _Before:
@@ -103,19 +109,20 @@ def _look_before(remote: Remote, where: str) -> _Before:
     """
     sizes = remote.sizes()
     finished = listing.VERSION_FILE in sizes and listing.LISTING in sizes
-    if sizes.keys() - {listing.CARD, SENT} and not finished and PLAN not in sizes:
+    if sizes.keys() - {listing.CARD, *SENT} and not finished and PLAN not in sizes:
         hint = "name a folder of its own below it"
         raise InvalidValueError("holds other files", where=where, allowed="an empty place", received=sorted(sizes)[:5], hint=hint)
     text = remote.read(listing.LISTING, MAX_LISTING).decode(errors="replace") if finished else ""
     listed = _entries(text)
-    sent = _entries(remote.read(SENT, MAX_LISTING).decode(errors="replace")) if SENT in sizes else listed
+    noted = [_entries(remote.read(name, MAX_LISTING).decode(errors="replace")) for name in SENT if name in sizes]
+    sent = next((entries for entries in noted if entries), {}) if noted else listed
     planned = _entries(remote.read(PLAN, MAX_LISTING).decode(errors="replace")) if PLAN in sizes else {}
     arrived = {path: entry for path, entry in sent.items() if path in sizes}
     return _Before(sizes, arrived, {*listed, *sent, *planned, *(SPECIAL if finished or planned else ())}, text)
 
 
 def _entries(text: str) -> dict[str, Entry]:
-    """Return a listing's entries by path; none where it was cut off while it was written: then everything is sent again."""
+    """Return a listing's entries by path; none where it was cut off while it was written."""
     try:
         return {entry.path: entry for entry in listing.parse(text)}
     except InvalidValueError:
