@@ -21,7 +21,7 @@ import torch
 from core import audio, manifest
 from core.context import Context
 
-CLIPS, CLIP_S, STEPS, CFG = {"generate": 8, "filter": 24}, 5.0, 30, 3.0
+CLIPS, CLIP_S, STEPS, CFG = {"generate": 8, "filter": 48}, 5.0, 30, 3.0
 SHARDS = 2
 NAMES = ("dog bark", "rain", "sea waves", "clock tick")
 
@@ -147,7 +147,7 @@ class Filter:
         stage = importlib.import_module("tasks.clap_filter.stage")
         spec = importlib.import_module("tasks.clap_filter.spec")
 
-        settings = spec.Settings(score="cosine", audio_model="HTSAT-tiny")
+        settings = spec.Settings(score="cosine", audio_model="HTSAT-tiny", precision=precision)
         request = spec.Request("stages/generate/bench", str(self.root / "clap.pt"), SHARDS, settings)
         context = context_for(self.root, "clap_filter")
         stage.run_shards(request, context, shards)

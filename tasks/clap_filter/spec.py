@@ -31,6 +31,9 @@ class Settings(ClapTowers):
     threshold: float | None = None
     """Lowest score kept, worst rank kept, k, or the share kept. Without one: sigmoid 0.85 (published), cosine 0.2, rank 3, top_k 10,
     top_share 0.5, encoder_rank 3."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the audio tower multiplies in. ``bfloat16`` moves cosines by some thousandths; it pays on GPUs and on processors that multiply
+    in it (avx512_bf16, AMX)."""
     batch_size: int = runtime_setting(default=16)
     """Windows embedded at a time, at most 4 of them on a CPU; does not change the scores."""
 

@@ -70,7 +70,7 @@ class _Scorer:
     def __init__(self, request: Request, context: Context, labels: list[str]) -> None:
         settings, self.context, self.labels = request.settings, context, labels
         model, _ = load(context.locate(request.checkpoint), settings.audio_model, settings.text_model, context.device)
-        self.scale, self.embedder = model.logit_scale(), Embedder(model, context.device, settings.batch_size)
+        self.scale, self.embedder = model.logit_scale(), Embedder(model, context.device, settings.batch_size, settings.precision)
         self.of_labels = self.embedder.texts([template(label) for label in labels])
         self.prototypes = Prototypes(context.locate(request.encoder), request.gold, context) if request.encoder else None
 

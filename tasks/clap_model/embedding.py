@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -23,15 +24,16 @@ LIMITS = Limits(min_duration_s=0.0, max_duration_s=3600.0)
 class Embedder:
     """A loaded model, and the texts it has embedded so far."""
 
-    def __init__(self, model: Scorer, device: str, batch_size: int = 16) -> None:
+    def __init__(self, model: Scorer, device: str, batch_size: int = 16, precision: Literal["float32", "bfloat16"] = "float32") -> None:
         """Take a model in evaluation mode.
 
         Args:
             model: the model, on its device.
             device: where it is.
             batch_size: windows embedded at a time; on a CPU :data:`WINDOWS_ON_CPU` at most.
+            precision: what the audio tower multiplies in; spectrograms, projection and texts are always float32.
         """
-        self.model, self.device = model, device
+        self.model, self.device, self.precision = model, device, precision
         self.batch = min(batch_size, WINDOWS_ON_CPU) if device == "cpu" else batch_size
         self.length = round(model.window_s * model.sample_rate_hz)
         """Samples of a window."""
@@ -56,7 +58,8 @@ class Embedder:
         if not cut:
             return []
         parts = torch.cat(list(cut)).to(self.device).split(self.batch)
-        embedded = torch.cat([self.model.audio_embedding(part) for part in parts])
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            embedded = torch.cat([self.model.audio_embedding(part) for part in parts])
         return list(embedded.split([len(part) for part in cut]))
 
     def sounds(self, paths: Mapping[str, Path]) -> tuple[dict[str, torch.Tensor], dict[str, Unusable | OSError]]:

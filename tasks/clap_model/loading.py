@@ -59,10 +59,11 @@ class CompactConfig:
     joint_dim: int = 64
 
 
-def _use_fft(tower: torch.nn.Module) -> None:
-    """Let an audio tower compute its spectrogram by FFT: torchlibrosa multiplies by the whole DFT matrix, up to two fifths of the time.
+def _mend_front_end(tower: torch.nn.Module) -> None:
+    """Let an audio tower compute its spectrogram by FFT, and its log-mel spectrogram always in float32.
 
-    The matrix stays where it is, among the weights of every checkpoint.
+    torchlibrosa multiplies by the whole DFT matrix, up to two fifths of the time; the matrix stays where it is, among the weights of
+    every checkpoint. And powers leave half precision's range, under autocast.
     """
     extractor: Any = tower.spectrogram_extractor
     stft = extractor.stft
@@ -76,6 +77,21 @@ def _use_fft(tower: torch.nn.Module) -> None:
         return torch.view_as_real(made).square().sum(-1).transpose(1, 2)[:, None]
 
     extractor.forward = power
+    in_decibels: Any = tower.logmel_extractor
+    forward = in_decibels.forward
+
+    def log_mel(powers: torch.Tensor) -> torch.Tensor:
+        """Return log-mel spectra [batch, 1, frames, bands] of power spectra [batch, 1, frames, bins]."""
+        with torch.autocast(powers.device.type, enabled=False):
+            return forward(powers)
+
+    in_decibels.forward = log_mel
+
+
+def _joined(clap: Any, embedded: torch.Tensor) -> torch.Tensor:
+    """Return unit-length embeddings [windows, dim] of an audio tower's [windows, features], in float32 whatever the tower computed in."""
+    with torch.autocast(embedded.device.type, enabled=False):
+        return torch.nn.functional.normalize(clap.audio_projection(embedded.float()), dim=-1)
 
 
 @contextmanager
@@ -136,13 +152,13 @@ class CompactClap(torch.nn.Module):
             spec_size=config.spec_size, patch_size=4, patch_stride=(4, 4), num_classes=10, embed_dim=config.embed_dim,
             depths=list(config.depths), num_heads=list(config.heads), window_size=8, config=audio,
         )  # fmt: skip
-        _use_fft(self.clap.audio_branch)
+        _mend_front_end(self.clap.audio_branch)
         self._tokenize = module.tokenize
 
     def audio_embedding(self, windows: torch.Tensor) -> torch.Tensor:
         """Return unit-length embeddings [windows, joint dim] of sounds [windows, samples]."""
         embedded = self.clap.encode_audio({"waveform": windows, "longer": [False] * len(windows)}, device=windows.device)["embedding"]
-        return torch.nn.functional.normalize(self.clap.audio_projection(embedded), dim=-1)
+        return _joined(self.clap, embedded)
 
     def text_embedding(self, texts: list[str]) -> torch.Tensor:
         """Return unit-length embeddings [texts, joint dim]."""
@@ -189,7 +205,7 @@ class PublishedClap(torch.nn.Module):
             raise InvalidValueError(
                 "unknown audio tower", where="clap_filter.audio_model", allowed=allowed, received=audio_model
             ) from error
-        _use_fft(self.clap.audio_branch)
+        _mend_front_end(self.clap.audio_branch)
 
     def audio_embedding(self, windows: torch.Tensor) -> torch.Tensor:
         """Return unit-length embeddings [windows, 512] of sounds [windows, 480 000]."""
@@ -197,7 +213,7 @@ class PublishedClap(torch.nn.Module):
         rounded = (windows.clamp(-1, 1) * 32767.0).to(torch.int16).float() / 32767.0
         batch = {"waveform": rounded, "longer": torch.zeros(len(windows), 1, dtype=torch.bool)}
         embedded = self.clap.encode_audio(batch, device=windows.device)["embedding"]
-        return torch.nn.functional.normalize(self.clap.audio_projection(embedded), dim=-1)
+        return _joined(self.clap, embedded)
 
     def text_embedding(self, texts: list[str]) -> torch.Tensor:
         """Return unit-length embeddings [texts, 512]."""

@@ -81,3 +81,15 @@ def test_what_cannot_be_read_is_told_by_clip_and_the_rest_goes_on(model, tmp_pat
 def test_a_cpu_takes_few_windows_at_a_time_a_gpu_as_many_as_asked(model):
     assert Embedder(model, "cpu", 32).batch == WINDOWS_ON_CPU and Embedder(model, "cpu", 2).batch == 2
     assert Embedder(model, "cuda", 32).batch == 32 and embedding.CLIPS_AT_ONCE >= WINDOWS_ON_CPU
+
+
+def test_bfloat16_moves_no_cosine_by_more_than_thousandths_and_no_spectrogram_at_all(model, monkeypatch):
+    tower, seen = model.clap.audio_branch, []
+    log_mel = tower.logmel_extractor.forward
+    monkeypatch.setattr(tower.logmel_extractor, "forward", lambda powers: seen.append(log_mel(powers)) or seen[-1])
+    cut = [torch.from_numpy(noise(number, 2.0))[None] * (1 + number) for number in range(4)]
+    exact, rounded = (torch.cat(Embedder(model, "cpu", precision=name).embed(cut)) for name in ("float32", "bfloat16"))
+    assert seen[0].dtype == seen[1].dtype == torch.float32 and torch.equal(seen[0], seen[1])
+    assert rounded.dtype == torch.float32 and torch.allclose(rounded.norm(dim=1), torch.ones(4))
+    assert not torch.equal(exact, rounded) and (exact @ exact.T - rounded @ rounded.T).abs().max() < 0.005
+    assert ((exact * rounded).sum(1) > 0.999).all()
