@@ -121,8 +121,8 @@ class Request:
     """Dataset folders to train on; accepted train clips only."""
     evaluation: str
     """Folder of the prepared dataset, whose validation and test clips are scored."""
-    arm: str
-    """Name of the arm."""
+    arm: str = runtime_setting()
+    """Name of the arm. Another name for the same clips and settings is the same training."""
     seed: int
     """Seed of weights, batches and augmentation."""
     settings: Settings = Settings()

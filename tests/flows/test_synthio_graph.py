@@ -42,6 +42,14 @@ def test_every_arm_and_seed_is_one_training_and_equal_work_is_shared(tmp_path):
     assert labels[-1] == "report" and len(labels) == len(set(labels)) and len(plan.graph) == len(labels)
 
 
+def test_another_name_of_an_arm_is_no_other_training(tmp_path):
+    def trainings(name, *more):
+        plan, _ = steps(tmp_path, f"arms=[{{name: {name}, sources: [gold, chain]}}]", "measures=false", *more)
+        return [(run.seed, run.path) for run in plan.graph[plan.report].request.arms]
+
+    assert trainings("altered") == trainings("audiomentations") != trainings("altered", "train_ast.steps=7")
+
+
 def test_unknown_and_ambiguous_sources_are_refused(tmp_path):
     with pytest.raises(InvalidValueError, match="unknown source"):
         steps(tmp_path, "arms=[{name: x, sources: [gold, nothing]}]")
