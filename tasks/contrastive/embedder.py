@@ -23,7 +23,7 @@ class Embedder:
         device: that it is on.
         level: ``as_is``, or ``peak``: each clip is scaled to a peak of 1 first.
         overlap: share of a stretch that the next one repeats, 0 … below 1.
-        every: put the means of the network's layers before each embedding.
+        every: take the means of all of the network's layers and its output, instead of the encoder's own embedding.
         spread: put the deviation over the stretches behind their mean; 0 for a single one.
     """
 
@@ -36,8 +36,8 @@ class Embedder:
     @property
     def dimensions(self) -> int:
         """Of a clip's embedding."""
-        layers = 15 * self.encoder.config["width"] if self.every else 0
-        return int((layers + self.encoder.dimensions) * (2 if self.spread else 1))
+        own = self.encoder.network.size("all") if self.every else self.encoder.dimensions
+        return own * (2 if self.spread else 1)
 
     @torch.inference_mode()
     def stretches(self, sound: audio.Samples) -> Array:

@@ -15,7 +15,7 @@ from tasks.training.weights import save_weights
 
 MODEL = "model.pt"
 """File of an encoder below its folder: ``state`` and ``config``, tensors and plain values only."""
-SIZES = ("front_end", "sample_rate_hz", "dimensions", "channels", "width")
+SIZES = ("front_end", "sample_rate_hz", "dimensions", "channels", "width", "embedding")
 
 
 class Encoder(nn.Module):
@@ -24,23 +24,31 @@ class Encoder(nn.Module):
     Args:
         front_end_name: ``vggish`` or ``simple``.
         sample_rate_hz: of the sounds.
-        dimensions: of an embedding.
+        dimensions: of the network's output.
         channels: 1 or 3, see :class:`ResNet18`.
         width: channels of the network's first layer.
+        embedding: which of its layers embeds, see :meth:`ResNet18.forward`.
     """
 
     def __init__(
-        self, front_end_name: str = "vggish", sample_rate_hz: int = 16000, dimensions: int = 512, channels: int = 1, width: int = 64
-    ) -> None:
+        self, front_end_name: str = "vggish", sample_rate_hz: int = 16000, dimensions: int = 512, channels: int = 1, width: int = 64,
+        embedding: str = "last",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.config = dict(zip(SIZES, (front_end_name, sample_rate_hz, dimensions, channels, width), strict=True))
+        self.config = dict(zip(SIZES, (front_end_name, sample_rate_hz, dimensions, channels, width, embedding), strict=True))
         self.features = front_end(front_end_name, sample_rate_hz)
         self.network = ResNet18(dimensions, channels, width)
-        self.dimensions, self.sample_rate_hz = dimensions, sample_rate_hz
+        self.embedding, self.sample_rate_hz = embedding, sample_rate_hz
+
+    @property
+    def dimensions(self) -> int:
+        """Of an embedding."""
+        return self.network.size(self.embedding)
 
     def forward(self, sounds: Tensor, every: bool = False) -> Tensor:
-        """Return embeddings [sounds, dimensions] of the first stretch of sounds [sounds, samples]; ``every``: with all layers' means."""
-        return self.network(self.features(sounds), every)
+        """Return embeddings [sounds, d] of the first stretch of sounds [sounds, samples]; ``every``: all layers' means, and the output."""
+        found: Tensor = self.network(self.features(sounds), "all" if every else self.embedding)
+        return found
 
     def weights(self) -> int:
         """Return the number of trained weights."""
@@ -70,7 +78,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Encoder:
             "no trained encoder", where=str(path), allowed=f"a folder of train_contrastive with {MODEL}", received=file.name
         )
     saved = torch.load(file, weights_only=True, map_location="cpu")
-    encoder = Encoder(*(saved["config"][name] for name in SIZES))
+    encoder = Encoder(*(saved["config"][name] for name in SIZES if name in saved["config"]))  # the last came later
     encoder.network.load_state_dict(saved["state"])
     return frozen(encoder, device)
 

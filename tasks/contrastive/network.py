@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from tasks.training.distributed import gather_with_gradient, world
 
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+"""The residual layers, each of two blocks."""
+
 
 class WholeBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over the rows of all ranks (torch's SyncBatchNorm needs a GPU); all ranks must have equally many rows."""
@@ -82,18 +85,26 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d) and not (name == "conv1" and channels == 1):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, features: Tensor, every: bool = False) -> Tensor:
+    def forward(self, features: Tensor, embedding: str = "last") -> Tensor:
         """Return embeddings [rows, dimensions] of features [rows, 1, frames, mels].
 
         Args:
             features: of the front end.
-            every: put the means of all four layers' channels before the embedding: [rows, 15 · width + dimensions].
+            embedding: ``last``: the output. ``layer1`` … ``layer4``: the means of a layer's channels, [rows, width] … [rows, 8 · width].
+                ``all``: those of all four layers, and the output behind them.
         """
         found = features.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
         found = self.maxpool(self.relu(self.bn1(self.conv1(found))))
-        means = []
-        for number in range(1, 5):
-            found = getattr(self, f"layer{number}")(found)
+        means: list[Tensor] = []
+        for name in LAYERS:
+            found = getattr(self, name)(found)
             means.append(found.mean((2, 3)))
-        embedding = self.fc(means[-1])
-        return torch.cat([*means, embedding], 1) if every else embedding
+            if name == embedding:
+                return means[-1]
+        output: Tensor = self.fc(means[-1])
+        return torch.cat([*means, output], 1) if embedding == "all" else output
+
+    def size(self, embedding: str) -> int:
+        """Return the number of dimensions of an embedding, see :meth:`forward`."""
+        width, output = self.conv1.out_channels, self.fc.out_features
+        return {"last": output, "all": 15 * width + output}.get(embedding) or width * 2 ** LAYERS.index(embedding)

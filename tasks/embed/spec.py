@@ -24,7 +24,8 @@ class Settings:
     pooling: Literal["mean", "mean_std"] = "mean"
     """A clip's embedding is the mean over its stretches, or the mean and then the deviation."""
     layers: Literal["last", "all"] = "last"
-    """``last``: the network's output, as published. ``all``: the means of its four layers' channels before it."""
+    """``last``: the encoder's embedding, as published the network's output. ``all``: the means of its four layers' channels, and its
+    output."""
     seed: int = 0
     """random: of the weights."""
     front_end: Literal["vggish", "simple"] = "vggish"

@@ -59,7 +59,10 @@ class Settings:
     front_end: Literal["vggish", "simple"] = "vggish"
     """Features: VGGish's log-mel [1, 96, 64], or torchaudio's defaults [1, 81, 128]."""
     dimensions: int = 512
-    """Of an embedding."""
+    """Of the network's output."""
+    embedding: Literal["last", "layer1", "layer2", "layer3", "layer4"] = "last"
+    """What embeds afterwards: the network's output, as published, or the means of a layer's channels. What comes behind that layer is then
+    thrown away like the projection: the last layers know the training's task best, others transfer better (Bordes et al., 2023)."""
     channels: Literal[1, 3] = 1
     """Channels of the network's first convolution."""
     width: int = 0

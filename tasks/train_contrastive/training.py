@@ -64,7 +64,9 @@ class Trainee:
     def __init__(self, request: Request, plan: Plan, source: Source, context: Context) -> None:
         self.request, self.plan, self.source, self.context, settings = request, plan, source, context, request.settings
         torch.manual_seed(request.seed)
-        self.encoder = Encoder(settings.front_end, settings.sample_rate_hz, settings.dimensions, settings.channels, plan.width)
+        self.encoder = Encoder(
+            settings.front_end, settings.sample_rate_hz, settings.dimensions, settings.channels, plan.width, settings.embedding
+        )
         head = Projection(settings.dimensions, settings.projection) if settings.projection else nn.Identity()
         self.trained = nn.ModuleDict({"network": self.encoder.network, "head": head}).to(context.device)
         self.encoder.to(context.device, memory_format=torch.channels_last)
@@ -110,7 +112,7 @@ class Trainee:
         return loss
 
     def embeddings(self, views: Views, keys: list[int]) -> tuple[Tensor, Tensor]:
-        """Return the embeddings of both views [pairs, d] in float32, each view in a batch of its own, as published."""
+        """Return the network's outputs for both views [pairs, dimensions] in float32, each view in a batch of its own, as published."""
         settings, found = self.request.settings, []
         for number, sounds in enumerate((views.first, views.second)):
             sounds = sounds.to(self.context.device)

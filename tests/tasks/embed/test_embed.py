@@ -197,3 +197,20 @@ def test_hears_timestamps_are_centred_and_50_ms_apart(root):
             hear.get_scene_embeddings(wrong, model)
     with pytest.raises(InvalidValueError, match="which encoder"):
         hear.load_model()
+
+
+def test_an_encoder_may_embed_by_one_of_its_layers_and_its_random_twin_does_so_too(root):
+    every = read(embed(root, "a", layers="all")[1])[0]
+    trained = root / "stages/train_contrastive/cc"
+    save(trained, random_encoder(5, {**SIZES, "embedding": "layer3"}), {"seed": 5})
+    result, output = embed(root, "b", checkpoint="stages/train_contrastive/cc")
+    assert result.dimensions == 16 and np.allclose(read(output)[0], every[:, 12:28], rtol=1e-4, atol=1e-5)
+    assert np.array_equal(read(output)[0], read(embed(root, "c", "random", "stages/train_contrastive/cc", seed=5)[1])[0])
+    whole = read(embed(root, "d", checkpoint="stages/train_contrastive/cc", layers="all")[1])[0]
+    assert np.array_equal(whole, every), "the output is kept"
+    hearing = hear.load_model(str(trained / "model.pt"))
+    assert hearing.scene_embedding_size == 16
+    saved = torch.load(trained / "model.pt", weights_only=True)
+    saved["config"].pop("embedding")
+    torch.save(saved, trained / "model.pt")
+    assert load(trained).dimensions == 12, "encoders from before embed by their output"

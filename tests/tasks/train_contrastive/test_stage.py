@@ -93,6 +93,12 @@ def test_training_is_plain_adam_on_alignment_and_uniformity_of_the_stream(tmp_pa
     assert max(float((part - kept[name]).abs().max()) for name, part in encoder.network.state_dict().items()) < 2e-4
 
 
+def test_the_layer_that_embeds_afterwards_changes_nothing_in_the_training(tmp_path):
+    plain, cut = load(train(tmp_path / "plain")[1]), load(train(tmp_path / "cut", embedding="layer2")[1])
+    assert cut.dimensions == 8 and plain.dimensions == 16
+    assert all(torch.equal(one, other) for one, other in zip(plain.state_dict().values(), cut.state_dict().values(), strict=True))
+
+
 def test_it_learns_to_tell_synthesised_sounds_apart(tmp_path):
     result, output = train(tmp_path, epochs=10, width=8, dimensions=32, batch_pairs=24, pairs_per_epoch=120, delta=0.1)
     curve = [value for _, value in json.loads((output / "curves.json").read_text())["loss"]]
