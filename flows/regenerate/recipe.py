@@ -22,7 +22,8 @@ _OF_THE_RUN = ("force", "devices", "cluster", "reuse")
 
 
 def translate(words: Sequence[str], root: Path | None = None) -> list[str]:
-    """Put a dataset's recipe in the place of ``dataset=NAME``; ``settings=[…]`` beside it are added to the recipe's.
+    """Put a dataset's recipe in the place of ``dataset=NAME``; ``settings=[…]`` beside it are added to the recipe's,
+    each in the place of an older value of the same setting.
 
     Args:
         words: ``key=value`` words of the command line.
@@ -40,9 +41,14 @@ def translate(words: Sequence[str], root: Path | None = None) -> list[str]:
         added = OmegaConf.to_container(OmegaConf.from_dotlist([f"settings={own[-1]}"]))
         assert isinstance(added, dict)
         given = added["settings"]
-        recipe["settings"] = [*recipe.get("settings", []), *(given if isinstance(given, list) else [given])]
+        recipe["settings"] = _replaced(recipe.get("settings", []), given if isinstance(given, list) else [given])
     kept = [word for word in words if not word.startswith(("dataset=", "settings="))]
     return [*(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in recipe.items()), *kept]
+
+
+def _replaced(words: Sequence[str], newer: Sequence[str]) -> list[str]:
+    """Return ``key=value`` words, newer ones in the place of older ones with their key, or at the end; a recipe must not grow with use."""
+    return list({str(word).partition("=")[0]: word for word in [*words, *newer]}.values())
 
 
 def find(name: str, root: Path) -> dict[str, Any]:

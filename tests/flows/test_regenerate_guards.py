@@ -260,6 +260,8 @@ def test_a_name_stands_for_its_recipe_and_more_settings_are_added(tmp_path):
     recipe.keep(Config(settings=("dataset=esc10", "dataset.root=/sounds"), publish_as="mine", scores=True), tmp_path)
     words = recipe.translate(["dataset=mine"], tmp_path)
     assert 'settings=["dataset=esc10", "dataset.root=/sounds"]' in words and "scores=true" in words and "reuse=true" not in words
+    words = recipe.translate(["dataset=mine", "settings=[dataset.root=/elsewhere,num_samples=5]"], tmp_path)
+    assert 'settings=["dataset=esc10", "dataset.root=/elsewhere", "num_samples=5"]' in words, "a recipe does not grow with use"
     assert recipe.translate(["dataset=esc50"], tmp_path)[0] == 'settings=["dataset=esc50"]'
     assert recipe.translate(["publish_as=x"], tmp_path) == ["publish_as=x"]
     with pytest.raises(InvalidValueError, match="did you mean 'demo'"):
