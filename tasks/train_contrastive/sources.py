@@ -107,6 +107,11 @@ SYNTHESISED = (
 """Settings that the synthesised pairs hang on."""
 
 
+BACKGROUND_DB = (3.0, 25.0)
+"""How far the stretch of another clip is below a view, by RMS."""
+SILENT_RMS = 1e-5
+
+
 class Recorded(Passes):
     """Two views of real clips, every clip once a pass, in an order of each pass's own.
 
@@ -136,7 +141,7 @@ class Recorded(Passes):
 
     def views(self, keys: list[int]) -> Views:
         """See :class:`Source`."""
-        drawn = [self._two(key % len(self.all), self.identity(key)) for key in keys]
+        drawn = [self._heard(key % len(self.all), self.identity(key)) for key in keys]
         first, second = (torch.from_numpy(np.stack([pair[view] for pair in drawn])) for view in (0, 1))
         return Views(first, second)
 
@@ -151,6 +156,22 @@ class Recorded(Passes):
         if self.settings.positives == "clip":
             return "two views of one clip"
         return f"two clips of {self.all[key % len(self.all)].label.replace('_', ' ')}"
+
+    def _heard(self, place: int, identity: str) -> tuple[audio.Samples, audio.Samples]:
+        first, second = self._two(place, identity)
+        return self._before_another(first, place, identity, 0), self._before_another(second, place, identity, 1)
+
+    def _before_another(self, view: audio.Samples, place: int, identity: str, number: int) -> audio.Samples:
+        """Return a view [samples], perhaps before a stretch of a clip that is trained on, or looked at, together with its own."""
+        if not self.settings.background:
+            return view
+        rng = generator(self.seed, "background", identity, number)
+        if rng.random() >= self.settings.background:
+            return view
+        there = self.train if place < len(self.train) else self.rest
+        other, _ = two_views(self.found.read(there[int(rng.integers(len(there)))]), len(view), 1, False, rng)
+        scale = _rms(view) / max(SILENT_RMS, _rms(other)) * 10 ** (-rng.uniform(*BACKGROUND_DB) / 20)
+        return (view + scale * other).astype(np.float32)
 
     def _two(self, place: int, identity: str) -> tuple[audio.Samples, audio.Samples]:
         settings, clip, rng = self.settings, self.all[place], generator(self.seed, "stretch", identity)
@@ -169,6 +190,10 @@ def _by_label(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
     for clip in clips:
         found.setdefault(clip.label, []).append(clip)
     return found
+
+
+def _rms(sound: audio.Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
 
 
 def two_views(

@@ -50,6 +50,8 @@ class Settings:
     positives: Literal["clip", "label"] = "clip"
     """``clip``: two stretches of one real clip are a pair. ``label``: stretches of two clips of one label, and all views of a label belong
     together (supervised contrastive learning, Khosla et al., 2020); for ``clips`` with labels, and nt_xent."""
+    background: float = 0.0
+    """Real sounds: share of the views behind which a stretch of another clip sounds, 3 to 25 dB below (Niizumi et al., 2021, mix all)."""
     transform: Literal["none", "audiomentations", "masking", "specaugment", "recording"] = "none"
     """What each view goes through, synthesised or real: five alterations of the waveform, one of two ways to mask the spectrogram, or
     another level, response and noise floor with small masks (``recording``, for vggish).
@@ -123,7 +125,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         where = "train_contrastive"
-        for name in ("delta", "train_fraction", "max_reject_fraction"):
+        for name in ("delta", "train_fraction", "max_reject_fraction", "background"):
             check_range(f"{where}.{name}", getattr(self, name), 0.0, 1.0)
         for name, value in self.group_deltas.items():
             check_range(f"{where}.group_deltas.{name}", value, 0.0, 1.0)

@@ -81,6 +81,28 @@ def test_with_labels_the_second_view_is_of_another_clip_of_the_label_trained_on_
     assert recorded(tmp_path).groups([0, 1]) is None and Synthesised(Settings(), 1, "cpu").groups([0]) is None
 
 
+def test_behind_a_view_another_clip_of_its_part_may_sound_and_is_3_to_25_db_below(tmp_path):
+    options = {"train_fraction": 0.6, "temporal_jitter": True}
+    plain, before = recorded(tmp_path, **options), recorded(tmp_path, background=1.0, **options)
+    half = recorded(tmp_path, background=0.5, **options)
+    tones = {clip.clip_id: 200 + 150 * number for number, clip in enumerate(sorted(plain.all, key=lambda clip: clip.path.name))}
+    behind, touched = set(), 0
+    for keys, part in ((plain.keys(0, 3) + plain.keys(1, 3), plain.train), (plain.held_out(0, 2), plain.rest)):
+        views, heard, sometimes = plain.views(keys), before.views(keys), half.views(keys)
+        both = (torch.cat([found.first, found.second]) for found in (views, heard, sometimes))
+        for view, mixed, some in zip(*both, strict=True):
+            added = (mixed - view).numpy()
+            below_db = 20 * np.log10(float(view.square().mean().sqrt()) / np.sqrt(np.mean(added**2)))
+            assert 3 - 1e-3 <= below_db <= 25 + 1e-3
+            loudest = int(np.argmax(np.abs(np.fft.rfft(added * np.hanning(len(added))))))
+            behind.add(loudest)
+            assert any(abs(loudest - tones[clip.clip_id]) <= 2 for clip in part), "trained on, or looked at, like the view"
+            touched += not torch.equal(some, view)
+            assert torch.equal(some, view) or torch.equal(some, mixed)
+    assert len(behind) > 2 and 0 < touched < 16
+    assert torch.equal(before.views(plain.keys(0, 3)[1:2]).first[0], before.views(plain.keys(0, 3)).first[1]), "no batch changes a pair"
+
+
 def test_labels_need_clips_that_have_some_and_a_loss_of_several_positives():
     with pytest.raises(InvalidValueError, match=r"train_contrastive\.positives: no labels"):
         Request(settings=Settings(positives="label", loss="nt_xent"))
