@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import torch
 from stable_audio_tools.models.conditioners import Conditioner, T5Conditioner
-from transformers import AutoTokenizer, T5EncoderModel
 
 from core.errors import InvalidValueError
 from tasks import hub
@@ -30,6 +29,9 @@ class HubT5Conditioner(T5Conditioner):
     def __init__(
         self, output_dim: int, t5_model_name: str = "t5-base", max_length: int = 128, project_out: bool = False, revision: str = ""
     ) -> None:
+        # Here: every stage with a model imports this module, and those without a T5 need not wait for transformers.
+        from transformers import AutoTokenizer, T5EncoderModel
+
         if t5_model_name not in self.T5_MODELS or t5_model_name not in self.T5_MODEL_DIMS:
             allowed = sorted(set(self.T5_MODELS) & set(self.T5_MODEL_DIMS))
             raise InvalidValueError("unknown text encoder", where="t5_model_name", allowed=allowed, received=t5_model_name)

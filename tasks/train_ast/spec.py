@@ -121,8 +121,6 @@ class Request:
     """Dataset folders to train on; accepted train clips only."""
     evaluation: str
     """Folder of the prepared dataset, whose validation and test clips are scored."""
-    arm: str = runtime_setting()
-    """Name of the arm. Another name for the same clips and settings is the same training."""
     seed: int
     """Seed of weights, batches and augmentation."""
     settings: Settings = Settings()
@@ -134,6 +132,8 @@ class Request:
     """Which folders are one source, for weights and for ``choice``."""
     choice: str = ""
     """Folder of ``search_mixture``, whose share of gold clips, weights and bound are taken instead of the settings' and the filter's."""
+    arm: str = runtime_setting(default="")
+    """Name of the arm. Another name for the same clips and settings is the same training."""
 
     def __post_init__(self) -> None:
         if not self.train:

@@ -144,7 +144,7 @@ def test_the_choice_trained_by_train_ast_gives_the_trials_score(whole, data_root
         assert (data_root / row["path"]).is_file()
     parts = (Part("made", (MADE,), filtered=True), Part("noisy", (NOISY,)))
     settings = replace(CLASSIFIER, steps=8, evaluate_every=4)
-    training = Training((GOLD, MADE, NOISY), PREPARED, "mixed", 0, settings, GOLD, parts, "stages/search_mixture/found")
+    training = Training((GOLD, MADE, NOISY), PREPARED, 0, settings, GOLD, parts, "stages/search_mixture/found")
     trained = data_root / "stages/train_ast/one"
     trained.mkdir(parents=True)
     found = train_stage.run(training, Context(trained, data_root, threads=1, emit=lambda kind, values: None))

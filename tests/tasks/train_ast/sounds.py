@@ -41,5 +41,5 @@ def train(root, name="run", sources=("caption",), seed=1, gold="", emit=lambda k
     output.mkdir(parents=True, exist_ok=True)
     options = {"steps": 12, "batch_clips": 6, "evaluate_every": 4, **settings}
     folders = tuple(f"stages/{source}/aa" for source in sources)
-    request = Request(folders, "stages/prepare/aa", "arm", seed, Settings(**options), gold and f"stages/{gold}/aa")
+    request = Request(folders, "stages/prepare/aa", seed, Settings(**options), gold and f"stages/{gold}/aa")
     return stage.run(request, Context(output, root, threads=1, emit=emit)), output

@@ -247,5 +247,5 @@ def test_wrong_sample_rate_of_the_published_front_end_is_reproduced_and_named(tm
 def test_gold_folder_enters_the_key():
     from core import keys
 
-    identity = keys.request_identity(Request(("a",), "b", "arm", 1), None)
-    assert identity != keys.request_identity(Request(("a",), "b", "arm", 1, gold="c"), None)
+    identity = keys.request_identity(Request(("a",), "b", 1), None)
+    assert identity != keys.request_identity(Request(("a",), "b", 1, gold="c"), None)

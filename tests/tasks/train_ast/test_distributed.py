@@ -90,7 +90,7 @@ CONTRASTIVE = {"supcon": "two_stage", "supcon_steps": 4, "supcon_clips": 5, "sup
 def request(ranks=1, **options):
     """Seven clips a step: never the same number on both ranks. Dropout as in the preset, and every augmentation."""
     settings = Settings(**{"steps": STEPS, "batch_clips": 7, "evaluate_every": 4, "num_devices": ranks, **AUGMENTED, **options})
-    return Request(("stages/caption/aa", "stages/clap_filter/aa"), "stages/prepare/aa", "arm", 3, settings)
+    return Request(("stages/caption/aa", "stages/clap_filter/aa"), "stages/prepare/aa", 3, settings)
 
 
 def alone(root, name, emit=lambda kind, values: None, **options):

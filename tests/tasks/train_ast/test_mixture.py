@@ -60,9 +60,7 @@ def test_another_bound_decides_over_all_rounds_of_a_source_and_leaves_the_others
     tables = {"one": (pd.concat([first, silent]), True), "two": (second, True), "noise": (noise, False)}
     table = pd.concat([mixture.candidate(part, flag).assign(folder=name) for name, (part, flag) in tables.items()], ignore_index=True)
     assert "s" not in set(table["clip_id"]), "what the filter never heard cannot come back"
-    request = Request(
-        ("one", "two", "noise"), "e", "arm", 1, sources=(Source("made", ("one", "two"), filtered=True), Source("n", ("noise",)))
-    )
+    request = Request(("one", "two", "noise"), "e", 1, sources=(Source("made", ("one", "two"), filtered=True), Source("n", ("noise",))))
 
     def kept(score, bound):
         return set(table["clip_id"][mixture.kept(table, request, Mixture(0.5, {}, score, bound))])
@@ -82,7 +80,7 @@ def test_training_says_what_it_mixed_and_refuses_stray_folders(tmp_path):
     assert result.mixture == {"gold_fraction": 0.25, "weights": {}, "score": "", "bound": 0.0}
     json.dumps(result.mixture)
     with pytest.raises(InvalidValueError, match="not trained on"):
-        Request(("stages/a/b",), "e", "arm", 1, sources=(Source("x", ("stages/c/d",)),))
+        Request(("stages/a/b",), "e", 1, sources=(Source("x", ("stages/c/d",)),))
 
 
 def test_room_and_spec_agree_on_a_patch():
