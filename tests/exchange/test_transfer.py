@@ -122,6 +122,37 @@ def test_a_push_over_an_older_version_that_breaks_is_no_version_either(version, 
     assert tree(tmp_path / "there") == tree(version(3, "b")), "files of both earlier versions are gone"
 
 
+class Dies(Breaks):
+    """A remote whose sender dies after so many files and lists, in the middle of the last."""
+
+    def send(self, files, notes):
+        for path, data in [*((path, local.read_bytes()) for local, path in files), *notes.items()]:
+            self._left -= 1
+            self._inner.send([], {path: data if self._left else data[: len(data) // 2]})
+            if not self._left:
+                raise InterruptedError
+
+
+# Three lists come first; then 64 files and the list of what has arrived, twice; and so on.
+@pytest.mark.parametrize(("lives", "kept"), [(3 + 64 + 1, 0), (3 + 64 + 2, 64), (3 + 66 + 64 + 1, 64), (3 + 66 + 64 + 2, 128)])
+def test_a_list_cut_off_by_a_kill_costs_a_batch_and_no_more(version, tmp_path, lives, kept):
+    folder, place = version(200), f"file://{tmp_path}/there"
+    with pytest.raises(InterruptedError):
+        transfer.push(folder, Dies(remote(place), lives), place, quiet)
+    assert push(folder, place)["passed_over"] == kept
+    assert tree(tmp_path / "there") == tree(folder)
+
+
+@pytest.mark.parametrize("lives", [3 + 10, 3 + 64, 3 + 64 + 1, 3 + 66 + 20])
+def test_going_back_after_a_push_that_died_leaves_no_byte_of_it(version, tmp_path, lives):
+    one, two, place = version(200, "a"), version(200, "b"), f"file://{tmp_path}/there"
+    push(one, place)
+    with pytest.raises(InterruptedError):
+        transfer.push(two, Dies(remote(place), lives), place, quiet)
+    push(one, place)
+    assert all(entry.fits(tmp_path / "there" / entry.path) for entry in listing.read(one))
+
+
 def start(do, address, folder):
     child = subprocess.Popen([sys.executable, "-m", "core.datasets.transfer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                              cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
