@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -75,11 +74,6 @@ def fit_positions(model: ASTForAudioClassification, frames: int) -> None:
 def encode(model: ASTForAudioClassification, banks: torch.Tensor) -> torch.Tensor:
     """Return one vector a clip, the mean of class and distillation token [clips, hidden], of features [clips, frames, mels]."""
     return model.audio_spectrogram_transformer(banks).pooler_output
-
-
-def number_format(device: str, precision: str) -> AbstractContextManager[None]:
-    """Let layers compute in this format within the block."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def parameter_count(model: torch.nn.Module) -> int:

@@ -17,7 +17,8 @@ from torchmetrics.functional.classification import (
 from transformers import ASTForAudioClassification
 
 from tasks.ast_classifier.clips import Features
-from tasks.ast_classifier.model import encode, number_format
+from tasks.ast_classifier.model import encode
+from tasks.matmul import number_format
 
 WINDOWS_AT_ONCE = 32
 LIKELY = 0.5

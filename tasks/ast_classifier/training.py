@@ -18,10 +18,10 @@ from tasks.ast_classifier import scoring
 from tasks.ast_classifier.asked import Request
 from tasks.ast_classifier.augmentation import alter, mix, stretches
 from tasks.ast_classifier.clips import Split
-from tasks.ast_classifier.model import build_model, encode, number_format
+from tasks.ast_classifier.model import build_model, encode
 from tasks.ast_classifier.recipe import Pace, Recipe, contrastive_recipe, crop, recipe
 from tasks.ast_classifier.supcon import Projection, draw_views, positive_pairs, whole_batch_loss
-from tasks.matmul import use_fast_float32
+from tasks.matmul import number_format, use_fast_float32
 from tasks.training.distributed import (
     average_gradients,
     barrier,

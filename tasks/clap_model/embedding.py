@@ -12,6 +12,7 @@ from core import audio
 from core.audio_checks import Limits, Unusable, heard
 from tasks.clap_model.loading import Scorer
 from tasks.clap_model.windows import windows
+from tasks.matmul import number_format
 
 CLIPS_AT_ONCE = 32
 """Clips to hand to :meth:`Embedder.sounds` at a time: they are in memory together, their windows are embedded in batches."""
@@ -58,7 +59,7 @@ class Embedder:
         if not cut:
             return []
         parts = torch.cat(list(cut)).to(self.device).split(self.batch)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with number_format(self.device, self.precision):
             embedded = torch.cat([self.model.audio_embedding(part) for part in parts])
         return list(embedded.split([len(part) for part in cut]))
 

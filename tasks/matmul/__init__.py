@@ -1,6 +1,8 @@
-"""Shared by every stage that runs torch on the CPU: which library multiplies its float32 matrices, and how attention is worked out."""
+"""Shared by every stage that runs torch: what multiplies float32 matrices on a CPU, how attention is worked out, in which format."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -28,3 +30,8 @@ def use_fast_float32(device: str, tokens: int = 0) -> None:
     torch.set_float32_matmul_precision("medium")
     if 0 < tokens <= PLAIN_ATTENTION_TOKENS:
         torch.backends.cuda.enable_flash_sdp(False)  # the switch has CUDA in its name and holds for the CPU's kernel as well
+
+
+def number_format(device: str | torch.device, precision: str) -> AbstractContextManager[None]:
+    """Let layers compute in ``float32`` or ``bfloat16`` within the block (torch's autocast); weights stay as they are."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.context import Context
+from tasks.matmul import number_format
 from tasks.preset_encoders import encoder as encoders
 from tasks.preset_encoders.encoder import PresetEncoder
 from tasks.preset_encoders.examples import Splits
@@ -110,7 +111,7 @@ class Trainee:
     def _loss(self, _: torch.Generator) -> Tensor:
         step = len(self.loop.losses)
         presets, audio = self.splits.train.batch(self._rows(step))
-        with torch.autocast(torch.device(self.context.device).type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
+        with number_format(self.context.device, self.plan.precision):
             found = self.encoder.normal(presets)
         return LOSSES[self.plan.loss](found, self.encoder.normalised(audio))
 

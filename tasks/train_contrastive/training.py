@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +16,7 @@ from core.errors import InvalidValueError
 from tasks.contrastive import encoder as encoders
 from tasks.contrastive import losses
 from tasks.contrastive.encoder import Encoder
+from tasks.matmul import number_format
 from tasks.train_contrastive import recipe, recording, transforms
 from tasks.train_contrastive.passes import Views
 from tasks.train_contrastive.recipe import Plan
@@ -127,15 +126,9 @@ class Trainee:
                 features = recording.recorded_anew(features, self.encoder.features.offset, generators)
             if settings.transform in transforms.MASKS:
                 features = transforms.mask(features, settings.transform, generators)
-            with self._number_format():
+            with number_format(self.context.device, self.plan.precision):
                 found.append(self.encoder.network(features))
         return found[0].float(), found[1].float()
-
-    @contextlib.contextmanager
-    def _number_format(self) -> Iterator[None]:
-        enabled = self.plan.precision == "bfloat16"
-        with torch.autocast(torch.device(self.context.device).type, torch.bfloat16, enabled=enabled):
-            yield
 
     def _gathered(self, own: Tensor) -> Tensor:
         return gather_with_gradient(own, self.plan.batch_pairs)
