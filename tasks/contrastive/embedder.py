@@ -23,27 +23,23 @@ class Embedder:
         device: that it is on.
         level: ``as_is``, or ``peak``: each clip is scaled to a peak of 1 first.
         overlap: share of a stretch that the next one repeats, 0 … below 1.
-        every: take the means of all of the network's layers and its output, instead of the encoder's own embedding.
         spread: put the deviation over the stretches behind their mean; 0 for a single one.
     """
 
-    def __init__(
-        self, encoder: Encoder, device: str = "cpu", level: str = "as_is", overlap: float = 0.0, every: bool = False, spread: bool = False
-    ) -> None:
-        self.encoder, self.device, self.level, self.every, self.spread = encoder, device, level, every, spread
+    def __init__(self, encoder: Encoder, device: str = "cpu", level: str = "as_is", overlap: float = 0.0, spread: bool = False) -> None:
+        self.encoder, self.device, self.level, self.spread = encoder, device, level, spread
         self.hop = max(1, round(encoder.features.hop_samples * (1 - overlap)))
 
     @property
     def dimensions(self) -> int:
         """Of a clip's embedding."""
-        own = self.encoder.network.size("all") if self.every else self.encoder.dimensions
-        return own * (2 if self.spread else 1)
+        return self.encoder.dimensions * (2 if self.spread else 1)
 
     @torch.inference_mode()
     def stretches(self, sound: audio.Samples) -> Array:
         """Return an embedding for each stretch [stretches, d] of a sound [samples] at the encoder's rate."""
         cut = self.encoder.features.stretches(at_level(torch.from_numpy(np.ascontiguousarray(sound)), self.level), self.hop)
-        parts = [self.encoder(part.to(self.device), self.every).float().cpu() for part in cut.split(STRETCHES_AT_ONCE)]
+        parts = [self.encoder(part.to(self.device)).float().cpu() for part in cut.split(STRETCHES_AT_ONCE)]
         return np.asarray(torch.cat(parts).numpy())
 
     def clip(self, sound: audio.Samples) -> tuple[Array, int]:

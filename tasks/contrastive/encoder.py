@@ -45,9 +45,9 @@ class Encoder(nn.Module):
         """Of an embedding."""
         return self.network.size(self.embedding)
 
-    def forward(self, sounds: Tensor, every: bool = False) -> Tensor:
-        """Return embeddings [sounds, d] of the first stretch of sounds [sounds, samples]; ``every``: all layers' means, and the output."""
-        found: Tensor = self.network(self.features(sounds), "all" if every else self.embedding)
+    def forward(self, sounds: Tensor) -> Tensor:
+        """Return embeddings [sounds, dimensions] of the first stretch of sounds [sounds, samples]."""
+        found: Tensor = self.network(self.features(sounds), self.embedding)
         return found
 
     def weights(self) -> int:
@@ -78,7 +78,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Encoder:
             "no trained encoder", where=str(path), allowed=f"a folder of train_contrastive with {MODEL}", received=file.name
         )
     saved = torch.load(file, weights_only=True, map_location="cpu")
-    encoder = Encoder(*(saved["config"][name] for name in SIZES if name in saved["config"]))  # the last came later
+    encoder = _of_sizes(saved["config"])
     encoder.network.load_state_dict(saved["state"])
     return frozen(encoder, device)
 
@@ -93,10 +93,14 @@ def random_encoder(seed: int, sizes: dict[str, Any], device: str | torch.device 
     """
     generator_state = torch.get_rng_state()
     torch.manual_seed(seed)
-    names = {"front_end": "front_end_name"}
-    encoder = Encoder(**{names.get(name, name): sizes[name] for name in SIZES if name in sizes})
+    encoder = _of_sizes(sizes)
     torch.set_rng_state(generator_state)
     return frozen(encoder, device)
+
+
+def _of_sizes(sizes: dict[str, Any]) -> Encoder:
+    """Return an encoder of some sizes by the names of :data:`SIZES`; what is missing, also in an older file, is the default."""
+    return Encoder(**{{"front_end": "front_end_name"}.get(name, name): sizes[name] for name in SIZES if name in sizes})
 
 
 def frozen(encoder: Encoder, device: str | torch.device) -> Encoder:

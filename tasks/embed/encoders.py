@@ -90,8 +90,9 @@ def open_encoder(request: Request, context: Context) -> Kind:
         if request.checkpoint:
             sizes = encoders.load(context.locate(request.checkpoint)).config
         found = encoders.random_encoder(settings.seed, sizes, context.device)
-    every, spread = settings.layers == "all", settings.pooling == "mean_std"
-    return Network(Embedder(found, context.device, settings.level, settings.overlap, every, spread))
+    if settings.layers == "all":
+        found.embedding = "all"
+    return Network(Embedder(found, context.device, settings.level, settings.overlap, settings.pooling == "mean_std"))
 
 
 def heard(request: Request, context: Context) -> set[str]:
