@@ -13,6 +13,7 @@ from torch import Tensor
 from core import audio
 from core.context import Context
 from core.contract import to_dict
+from core.dsp import mix_at_snr
 from tasks.synthesiser.asked import pairs_of, synthesiser_of
 from tasks.synthesiser.pairs import stream
 from tasks.train_contrastive.clips import Clip, Clips, find
@@ -109,7 +110,6 @@ SYNTHESISED = (
 
 BACKGROUND_DB = (3.0, 25.0)
 """How far the stretch of another clip is below a view, by RMS."""
-SILENT_RMS = 1e-5
 
 
 class Recorded(Passes):
@@ -170,8 +170,7 @@ class Recorded(Passes):
             return view
         there = self.train if place < len(self.train) else self.rest
         other, _ = two_views(self.found.read(there[int(rng.integers(len(there)))]), len(view), 1, False, rng)
-        scale = _rms(view) / max(SILENT_RMS, _rms(other)) * 10 ** (-rng.uniform(*BACKGROUND_DB) / 20)
-        return (view + scale * other).astype(np.float32)
+        return mix_at_snr(view, other, rng.uniform(*BACKGROUND_DB)).astype(np.float32)
 
     def _two(self, place: int, identity: str) -> tuple[audio.Samples, audio.Samples]:
         settings, clip, rng = self.settings, self.all[place], generator(self.seed, "stretch", identity)
@@ -190,10 +189,6 @@ def _by_label(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
     for clip in clips:
         found.setdefault(clip.label, []).append(clip)
     return found
-
-
-def _rms(sound: audio.Samples) -> float:
-    return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
 
 
 def two_views(
