@@ -22,8 +22,7 @@ _OF_THE_RUN = ("force", "devices", "cluster", "reuse")
 
 
 def translate(words: Sequence[str], root: Path | None = None) -> list[str]:
-    """Put a dataset's recipe in the place of ``dataset=NAME``; ``settings=[…]`` beside it are added to the recipe's,
-    each in the place of an older value of the same setting.
+    """Put a dataset's recipe in the place of ``dataset=NAME``; ``settings=[…]`` beside it join the recipe's, or replace them.
 
     Args:
         words: ``key=value`` words of the command line.
